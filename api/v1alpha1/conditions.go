@@ -1,0 +1,79 @@
+package v1alpha1
+
+// The types of conditions.
+const (
+	// ConditionReady: the whole stack is as the spec wants it.
+	ConditionReady = "Ready"
+	// ConditionAvailable: the app serves, whichever revision does it.
+	ConditionAvailable = "Available"
+	// ConditionDatabaseReady: the database takes writes and all instances are in step.
+	ConditionDatabaseReady = "DatabaseReady"
+	// ConditionSessionsReady: the session store answers.
+	ConditionSessionsReady = "SessionsReady"
+	// ConditionCacheReady: the cache answers.
+	ConditionCacheReady = "CacheReady"
+	// ConditionAutoscalingReady: the HorizontalPodAutoscaler can read its metrics and act.
+	ConditionAutoscalingReady = "AutoscalingReady"
+	// ConditionReconciling: the operator works towards the spec. Only there while True.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled: the spec cannot be reached without help. Only there while True.
+	ConditionStalled = "Stalled"
+)
+
+// The reasons of conditions.
+const (
+	// ReasonReady: all is as wanted.
+	ReasonReady = "Ready"
+	// ReasonPending: not looked at yet.
+	ReasonPending = "Pending"
+	// ReasonProgressing: on the way.
+	ReasonProgressing = "Progressing"
+	// ReasonUnavailable: fewer answer than needed.
+	ReasonUnavailable = "Unavailable"
+	// ReasonDegraded: it serves, but not all of it is there.
+	ReasonDegraded = "Degraded"
+	// ReasonNotRequested: the spec does not ask for the component.
+	ReasonNotRequested = "NotRequested"
+	// ReasonPaused: spec.paused is true.
+	ReasonPaused = "Paused"
+	// ReasonWaitingForDataTier: the app waits for its data tier.
+	ReasonWaitingForDataTier = "WaitingForDataTier"
+	// ReasonMigrating: the migration runs.
+	ReasonMigrating = "Migrating"
+	// ReasonMigrationFailed: the migration failed for good.
+	ReasonMigrationFailed = "MigrationFailed"
+	// ReasonRollingOut: a new revision takes over.
+	ReasonRollingOut = "RollingOut"
+	// ReasonProgressDeadlineExceeded: a new revision made no progress within the deadline.
+	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
+	// ReasonInvalidSpec: the spec holds something that cannot work.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonNameConflict: a child's name is taken by an object of somebody else.
+	ReasonNameConflict = "NameConflict"
+	// ReasonForbidden: the operator lacks a permission.
+	ReasonForbidden = "Forbidden"
+	// ReasonQuotaExceeded: a quota of the namespace is exhausted.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonRefused: the API server refused a child.
+	ReasonRefused = "Refused"
+	// ReasonSecretMissing: a Secret that the spec names does not exist.
+	ReasonSecretMissing = "SecretMissing"
+	// ReasonSecretIncomplete: a Secret that the spec names lacks a key.
+	ReasonSecretIncomplete = "SecretIncomplete"
+	// ReasonConfigMissing: a ConfigMap that the spec names does not exist.
+	ReasonConfigMissing = "ConfigMissing"
+	// ReasonStorageClassMissing: the StorageClass of a volume does not exist.
+	ReasonStorageClassMissing = "StorageClassMissing"
+	// ReasonVolumePending: a volume waits to be provided.
+	ReasonVolumePending = "VolumePending"
+	// ReasonImagePullFailed: an image cannot be pulled.
+	ReasonImagePullFailed = "ImagePullFailed"
+	// ReasonCrashLoop: a container ends again and again.
+	ReasonCrashLoop = "CrashLoop"
+	// ReasonPodFailed: a pod cannot run, for the reason in the message.
+	ReasonPodFailed = "PodFailed"
+	// ReasonUnschedulable: a pod finds no node.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonNeverReady: pods run but their readiness probe fails.
+	ReasonNeverReady = "NeverReady"
+)

@@ -1,0 +1,63 @@
+// Package components turns the spec, and what was decided about it, into the objects that shall be in
+// the cluster: one file for each component, pure functions, no client and no clock.
+package components
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
+)
+
+// Images are the images of the operands that the operator runs. They come with the operator's
+// release, so a ScalableApp never names them.
+type Images struct {
+	Postgres string
+	Redis    string
+}
+
+// Input is all that a component may look at.
+type Input struct {
+	App      *v1alpha1.ScalableApp
+	Observed *state.Observed
+	Images   Images
+	// OperatorNamespace is the namespace of the operator's pods: NetworkPolicies let them in.
+	OperatorNamespace string
+}
+
+// Mode says how a child is kept.
+type Mode int
+
+const (
+	// Applied children are kept as they are intended: drift is repaired.
+	Applied Mode = iota
+	// Created children are made once and never written again, for example generated passwords: writing
+	// them again from a cache that lags would replace a password that is in use.
+	Created
+)
+
+// Object is one child as it shall be.
+type Object struct {
+	// Intent is the whole intent: a typed apply configuration with kind, name and namespace.
+	Intent runtime.ApplyConfiguration
+	// Mode says how it is kept.
+	Mode Mode
+}
+
+// owner is the owner reference that makes an object a child of the app.
+func owner(app *v1alpha1.ScalableApp) *metav1ac.OwnerReferenceApplyConfiguration {
+	return metav1ac.OwnerReference().
+		WithAPIVersion(v1alpha1.GroupVersion.String()).
+		WithKind("ScalableApp").
+		WithName(app.Name).
+		WithUID(app.UID).
+		WithController(true).
+		WithBlockOwnerDeletion(true)
+}
+
+// labels are the labels of a child, as naming.Labels.
+func labels(app *v1alpha1.ScalableApp, component string) map[string]string {
+	return naming.Labels(app, component)
+}

@@ -1,0 +1,133 @@
+// Package naming holds every name, label, annotation and selector that the operator gives to its
+// children. A child's name is a function of the app's name and nothing else, so a pass that was cut
+// short is found again by the next one.
+package naming
+
+import (
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+)
+
+// FieldManager is the field manager of everything that the operator applies.
+const FieldManager = "scalableapp-operator"
+
+// Labels that every child carries, and the values that the operator gives them.
+const (
+	// LabelManagedBy selects all children of all apps: the operator's caches hold nothing else.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "scalableapp-operator"
+	// LabelInstance is the name of the ScalableApp.
+	LabelInstance = "app.kubernetes.io/instance"
+	// LabelComponent is the part of the stack: one of the Component… values.
+	LabelComponent = "app.kubernetes.io/component"
+	// LabelRevision is the revision's name, on the children of one revision.
+	LabelRevision = "apps.scalableapp.dev/revision"
+	// LabelRole is set by Patroni on database pods: "primary" or "replica".
+	LabelRole = "apps.scalableapp.dev/role"
+	// LabelDatabase is Patroni's scope label: the name of the database's StatefulSet.
+	LabelDatabase = "apps.scalableapp.dev/database"
+)
+
+// The values of LabelComponent.
+const (
+	ComponentApp       = "app"
+	ComponentMigration = "migration"
+	ComponentDatabase  = "database"
+	ComponentSessions  = "sessions"
+	ComponentCache     = "cache"
+)
+
+// Annotations.
+const (
+	// AnnotationIntent is, on each child, the hash of what the operator last applied: a field that
+	// is no longer wanted is noticed by it.
+	AnnotationIntent = "apps.scalableapp.dev/intent"
+	// AnnotationUndo on a ScalableApp takes the app back: "FROM:TO" means that, as long as the spec
+	// asks for revision FROM, revision TO is run instead. A new revision ends it.
+	AnnotationUndo = "apps.scalableapp.dev/undo"
+	// AnnotationMigrated on a ControllerRevision says that its migration has succeeded.
+	AnnotationMigrated = "apps.scalableapp.dev/migrated"
+)
+
+// AppContainer is the name of the app's container.
+const AppContainer = "app"
+
+// Service is the shared Service of the app, over all revisions.
+func Service(app *v1alpha1.ScalableApp) string { return app.Name }
+
+// Autoscaler is the HorizontalPodAutoscaler.
+func Autoscaler(app *v1alpha1.ScalableApp) string { return app.Name }
+
+// DisruptionBudget is the PodDisruptionBudget of the app's pods.
+func DisruptionBudget(app *v1alpha1.ScalableApp) string { return app.Name }
+
+// Migration is the Job that migrates for a revision.
+func Migration(revision string) string { return revision + "-migrate" }
+
+// RevisionConfig is the copy of the ConfigMap SOURCE that belongs to a revision. The index is the
+// position in the revision's list of ConfigMaps, so that the name stays short.
+func RevisionConfig(revision string, index int) string {
+	return revision + "-config-" + string(rune('0'+index/10)) + string(rune('0'+index%10))
+}
+
+// Database is the StatefulSet of the database, and Patroni's scope.
+func Database(app *v1alpha1.ScalableApp) string { return app.Name + "-db" }
+
+// DatabasePods is the headless Service of the database's pods.
+func DatabasePods(app *v1alpha1.ScalableApp) string { return Database(app) + "-pods" }
+
+// DatabaseReadWrite is the Service that leads to the primary.
+func DatabaseReadWrite(app *v1alpha1.ScalableApp) string { return Database(app) + "-rw" }
+
+// DatabaseReadOnly is the Service that leads to the replicas.
+func DatabaseReadOnly(app *v1alpha1.ScalableApp) string { return Database(app) + "-ro" }
+
+// DatabaseConfig is the ConfigMap with patroni.yml. (NAME-config is Patroni's own.)
+func DatabaseConfig(app *v1alpha1.ScalableApp) string { return Database(app) + "-patroni" }
+
+// DatabaseCredentials is the Secret with the passwords of all the database's roles.
+func DatabaseCredentials(app *v1alpha1.ScalableApp) string { return Database(app) + "-credentials" }
+
+// DatabaseBinding is the Secret that the app is given, in Service Binding form.
+func DatabaseBinding(app *v1alpha1.ScalableApp) string { return Database(app) + "-app" }
+
+// DatabaseLeader is Patroni's leader record.
+func DatabaseLeader(app *v1alpha1.ScalableApp) string { return Database(app) + "-leader" }
+
+// DatabaseSync is Patroni's record of the standbys in step.
+func DatabaseSync(app *v1alpha1.ScalableApp) string { return Database(app) + "-sync" }
+
+// PatroniRecords are the ConfigMaps that Patroni makes by itself; the operator makes them the app's
+// children so that they go with it. A stale one would hang a re-created database.
+func PatroniRecords(app *v1alpha1.ScalableApp) []string {
+	scope := Database(app)
+	return []string{scope + "-config", scope + "-failover", scope + "-leader", scope + "-sync"}
+}
+
+// Sessions is the StatefulSet and the Service of the session store.
+func Sessions(app *v1alpha1.ScalableApp) string { return app.Name + "-sessions" }
+
+// Cache is the StatefulSet and the Service of the cache.
+func Cache(app *v1alpha1.ScalableApp) string { return app.Name + "-cache" }
+
+// RedisCredentials is the Secret with the passwords and the ACL file of a Redis; NAME is Sessions or
+// Cache.
+func RedisCredentials(name string) string { return name + "-credentials" }
+
+// RedisConfig is the ConfigMap with redis.conf.
+func RedisConfig(name string) string { return name + "-redis" }
+
+// RedisBinding is the Secret that the app is given, in Service Binding form.
+func RedisBinding(name string) string { return name + "-app" }
+
+// Labels are the labels of a child of the given component.
+func Labels(app *v1alpha1.ScalableApp, component string) map[string]string {
+	labels := Selector(app, component)
+	labels[LabelManagedBy] = ManagedBy
+	return labels
+}
+
+// Selector selects the pods of a component of one app.
+func Selector(app *v1alpha1.ScalableApp, component string) map[string]string {
+	return map[string]string{LabelInstance: app.Name, LabelComponent: component}
+}

@@ -1,0 +1,107 @@
+// Package state is the snapshot from which the operator decides: what one pass has seen of an app, as
+// plain data. Nothing in it is written to; the objects belong to the cache.
+package state
+
+import (
+	"sort"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Observed is what one pass has seen. All lists hold only children of the app and are sorted by name.
+type Observed struct {
+	// Now is the time of the pass.
+	Now time.Time
+	// Entropy are random bytes, fresh in each pass, from which new credentials are made. 256 bytes.
+	Entropy []byte
+
+	Deployments  []*appsv1.Deployment
+	StatefulSets []*appsv1.StatefulSet
+	Revisions    []*appsv1.ControllerRevision
+	Jobs         []*batchv1.Job
+	Pods         []*corev1.Pod
+	Services     []*corev1.Service
+	Secrets      []*corev1.Secret
+	ConfigMaps   []*corev1.ConfigMap
+	Volumes      []*corev1.PersistentVolumeClaim
+	Autoscaler   *autoscalingv2.HorizontalPodAutoscaler
+
+	// Config are the user's ConfigMaps that the app refers to, by name; nil where there is none of
+	// that name.
+	Config map[string]*Config
+	// External is the user's Secret of an external database.
+	External ExternalSecret
+	// StorageClasses are the names of the StorageClasses that the spec names and that exist.
+	StorageClasses map[string]bool
+}
+
+// Config is the content of a ConfigMap.
+type Config struct {
+	Data       map[string]string
+	BinaryData map[string][]byte
+}
+
+// ExternalSecret is what was seen of a Secret that the user owns: its keys, never its values.
+type ExternalSecret struct {
+	Exists bool
+	Keys   []string
+}
+
+// Deployment is the Deployment of that name, or nil.
+func (o *Observed) Deployment(name string) *appsv1.Deployment { return find(o.Deployments, name) }
+
+// StatefulSet is the StatefulSet of that name, or nil.
+func (o *Observed) StatefulSet(name string) *appsv1.StatefulSet { return find(o.StatefulSets, name) }
+
+// Revision is the ControllerRevision of that name, or nil.
+func (o *Observed) Revision(name string) *appsv1.ControllerRevision { return find(o.Revisions, name) }
+
+// Job is the Job of that name, or nil.
+func (o *Observed) Job(name string) *batchv1.Job { return find(o.Jobs, name) }
+
+// Secret is the Secret of that name, or nil.
+func (o *Observed) Secret(name string) *corev1.Secret { return find(o.Secrets, name) }
+
+// ConfigMap is the operator's or Patroni's ConfigMap of that name, or nil.
+func (o *Observed) ConfigMap(name string) *corev1.ConfigMap { return find(o.ConfigMaps, name) }
+
+// PodsWith are the pods that carry all the given labels.
+func (o *Observed) PodsWith(labels map[string]string) []*corev1.Pod {
+	var pods []*corev1.Pod
+	for _, pod := range o.Pods {
+		if carries(pod.Labels, labels) {
+			pods = append(pods, pod)
+		}
+	}
+	return pods
+}
+
+func carries(have, want map[string]string) bool {
+	for key, value := range want {
+		if have[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+type named interface{ GetName() string }
+
+// find looks a name up in a list sorted by name.
+func find[T named](list []T, name string) T {
+	i := sort.Search(len(list), func(i int) bool { return list[i].GetName() >= name })
+	if i < len(list) && list[i].GetName() == name {
+		return list[i]
+	}
+	var none T
+	return none
+}
+
+// SortByName sorts a list as Observed wants it.
+func SortByName[T named](list []T) {
+	sort.Slice(list, func(i, j int) bool { return list[i].GetName() < list[j].GetName() })
+}
