@@ -1,0 +1,20 @@
+INSERT INTO products (id, name, description, price_cents) VALUES
+    ('anvil', 'Anvil', 'Forged, 25 kg. Does not bounce.', 18900),
+    ('bellows', 'Bellows', 'Oak and leather, for one hand.', 7400),
+    ('chisel', 'Cold chisel', 'Hardened, 200 mm.', 1250),
+    ('clamp', 'Clamp', 'Opens to 300 mm.', 1990),
+    ('file', 'Half-round file', 'Second cut, 250 mm.', 1480),
+    ('gauge', 'Wire gauge', 'From 0.3 to 7 mm.', 990),
+    ('hammer', 'Cross-peen hammer', '1 kg, ash handle.', 3250),
+    ('lamp', 'Bench lamp', 'Warm light, heavy foot.', 5600),
+    ('level', 'Spirit level', '600 mm, two vials.', 2890),
+    ('plane', 'Block plane', 'Low angle, cast iron.', 6450),
+    ('punch', 'Centre punch', 'For marking before the drill.', 780),
+    ('rivets', 'Rivets', 'Copper, 4 x 12 mm, 100 pieces.', 1150),
+    ('rule', 'Steel rule', '300 mm, millimetres only.', 690),
+    ('saw', 'Tenon saw', 'Brass back, 14 teeth to the inch.', 5290),
+    ('square', 'Try square', '150 mm, checked to 0.02.', 2190),
+    ('tongs', 'Tongs', 'Flat jaws, 400 mm.', 3980),
+    ('vice', 'Bench vice', '125 mm jaws, turns.', 14900),
+    ('wrench', 'Adjustable wrench', 'Opens to 30 mm.', 2350)
+ON CONFLICT (id) DO NOTHING;
