@@ -1,0 +1,99 @@
+# make help lists what there is to do.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The operator's image for deploy.
+IMG ?= scalableapp/operator:dev
+TOOL := hack/tool.sh
+CLUSTER := go -C test/cluster run .
+# The modules that hold code of ours.
+MODULES := . sample-app test/cluster
+
+##@ The local cluster: Kubernetes on this machine, without Docker
+.PHONY: up
+up: ## Start everything: cluster, images, operator and a sample stack, and show it
+	@hack/up.sh
+
+.PHONY: down
+down: ## Take all of it down again; nothing stays but the cache
+	@$(CLUSTER) down
+
+.PHONY: status
+status: ## Show the cluster and every ScalableApp in it
+	@$(CLUSTER) status
+	@hack/show.sh
+
+##@ Your own cluster: KUBECONFIG says which
+.PHONY: deploy
+deploy: ## Install the operator with the image IMG=…
+	@hack/deploy.sh "$(IMG)"
+
+.PHONY: undeploy
+undeploy: ## Remove the operator; the ScalableApps and their CRD stay
+	@hack/deploy.sh --remove
+
+##@ Tests
+.PHONY: test
+test: test-unit test-integration test-e2e ## All tests
+
+.PHONY: test-unit
+test-unit: ## Tests that need nothing but Go, of all modules
+	go test ./api/... ./cmd/... ./controllers/... ./internal/...
+	go -C sample-app test ./...
+	go -C test/cluster test ./...
+
+.PHONY: test-integration
+test-integration: ## Tests against a real kube-apiserver and etcd
+	KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" go test ./test/integration/... -count=1
+
+.PHONY: test-e2e
+test-e2e: ## Tests on the local cluster; one that is not up is started, and taken down again (RUN=… picks tests)
+	@hack/e2e.sh -run '$(or $(RUN),.)'
+
+##@ Development
+.PHONY: build
+build: ## Build the operator to bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+.PHONY: images
+images: ## Build the container images; prints the archives
+	@hack/images.sh
+
+.PHONY: generate
+generate: ## Generate deep copies and docs/api.md
+	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	hack/api-docs.sh
+
+.PHONY: manifests
+manifests: ## Generate the CRD, the operator's role and the chart's copies of both
+	$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd
+	$(TOOL) controller-gen rbac:roleName=scalableapp-operator paths=./controllers/... output:rbac:artifacts:config=config/rbac
+	mkdir -p charts/scalableapp-operator/files
+	cp config/crd/apps.scalableapp.dev_scalableapps.yaml charts/scalableapp-operator/files/crd.yaml
+	cp config/rbac/role.yaml charts/scalableapp-operator/files/role.yaml
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	gofmt -s -w $$(git ls-files -co --exclude-standard '*.go')
+
+.PHONY: lint
+lint: ## Run the linters on all modules and the API linter on api/
+	@for module in $(MODULES); do \
+		config=$$([ "$$module" = . ] && echo .golangci.yml || echo .golangci-tools.yml); \
+		echo "golangci-lint: $$module ($$config)"; \
+		(cd "$$module" && "$(CURDIR)/$(TOOL)" golangci-lint run --config "$(CURDIR)/$$config" ./...); \
+	done
+	@echo "kube-api-linter: api"
+	@$(TOOL) golangci-lint run --config .golangci-kal.yml ./api/...
+
+.PHONY: verify
+verify: ## Check what is not a test: format, vet, lint, generated files, go.mod, scripts, manifests, chart
+	@hack/verify.sh
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  \033[36m%-18s\033[0m%s\n", $$1, $$2}' $(MAKEFILE_LIST)
