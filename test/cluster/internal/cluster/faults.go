@@ -1,0 +1,51 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/scalableapp/scalableapp-operator/test/cluster/internal/cgroups"
+)
+
+// Find returns a node that was started.
+func (c *Cluster) Find(name string) (Node, error) {
+	node, err := ParseNode(name)
+	if err != nil {
+		return node, err
+	}
+	if !slices.Contains(c.Nodes(), node) {
+		return node, fmt.Errorf("the cluster has no node %s", name)
+	}
+	return node, nil
+}
+
+// KillNode ends a node as a power cut does: at once, with everything on it. Its disk stays.
+func (c *Cluster) KillNode(n Node) error {
+	return errors.Join(cgroups.Kill(n.Name()), c.removeRuntime(n))
+}
+
+// StartNode starts a node that was killed, or one that the cluster does not have yet.
+func (c *Cluster) StartNode(n Node) error {
+	if c.died(n.processes()) == nil {
+		c.Progress.Say("%s runs already", n.Name())
+		return nil
+	}
+	return c.Progress.Step("starting node "+n.Name(), nil, func() error {
+		if err := c.startNode(n); err != nil {
+			return err
+		}
+		return waitFor(2*time.Minute, func() error { return c.nodesReady([]Node{n}) })
+	})
+}
+
+func (c *Cluster) startNode(n Node) error {
+	if err := c.removeRuntime(n); err != nil {
+		return err
+	}
+	if err := c.startRuntime(n); err != nil {
+		return err
+	}
+	return c.joinNode(n)
+}
