@@ -91,8 +91,18 @@ func (c *Cluster) startAPI(durable bool) error {
 	})
 }
 
-// startControllers starts the rest of the control plane and installs the add-ons.
+// startControllers installs the add-ons and starts the rest of the control plane.
 func (c *Cluster) startControllers() error {
+	// First the manifests: the provisioner's rights are among them.
+	for _, name := range []string{"base", "coredns", "metrics-server"} {
+		manifest, err := manifests.ReadFile("manifests/" + name + ".yaml")
+		if err != nil {
+			return err
+		}
+		if _, err := c.kubectl(string(manifest), "apply", "--server-side", "--force-conflicts", "-f", "-"); err != nil {
+			return fmt.Errorf("installing %s: %w", name, err)
+		}
+	}
 	for name, args := range map[string][]string{
 		"kube-controller-manager": c.controllerManagerArgs(),
 		"kube-scheduler": {"--kubeconfig=" + c.componentKubeconfig("kube-scheduler"), "--leader-elect=false",
@@ -101,15 +111,6 @@ func (c *Cluster) startControllers() error {
 	} {
 		if err := c.start(name, network.ControlPlane, controlPlaneCgroup, append([]string{c.program(name)}, args...)...); err != nil {
 			return err
-		}
-	}
-	for _, name := range []string{"base", "coredns", "metrics-server"} {
-		manifest, err := manifests.ReadFile("manifests/" + name + ".yaml")
-		if err != nil {
-			return err
-		}
-		if _, err := c.kubectl(string(manifest), "apply", "--server-side", "--force-conflicts", "-f", "-"); err != nil {
-			return fmt.Errorf("installing %s: %w", name, err)
 		}
 	}
 	return nil
