@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -43,6 +44,16 @@ func Hierarchies() ([]string, error) {
 		return nil, errors.New("no cgroup hierarchy is mounted below " + mountRoot)
 	}
 	return v1, nil
+}
+
+// withUnified adds the v2 hierarchy that stands beside v1 on some machines: runc makes cgroups there
+// too, though nothing else uses them.
+func withUnified() []string {
+	hierarchies, _ := Hierarchies()
+	if unified := filepath.Join(mountRoot, "unified"); !slices.Contains(hierarchies, unified) {
+		hierarchies = append(hierarchies, unified)
+	}
+	return hierarchies
 }
 
 // Make makes a cgroup, named by its path below the tree, in every hierarchy.
@@ -112,9 +123,8 @@ func Join(name string, pid int) error {
 
 // Processes returns the ids of all processes in a cgroup and below; the empty name is the tree.
 func Processes(name string) []int {
-	hierarchies, _ := Hierarchies()
 	seen := map[int]bool{}
-	for _, h := range hierarchies {
+	for _, h := range withUnified() {
 		for _, dir := range directories(filepath.Join(h, Tree, name)) {
 			content, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 			for _, field := range strings.Fields(string(content)) {
@@ -150,12 +160,8 @@ func Kill(name string) error {
 
 // Remove removes a cgroup and all below it from every hierarchy.
 func Remove(name string) error {
-	hierarchies, err := Hierarchies()
-	if err != nil {
-		return nil // nothing mounted, nothing to remove
-	}
 	var errs []error
-	for _, h := range hierarchies {
+	for _, h := range withUnified() {
 		dirs := directories(filepath.Join(h, Tree, name))
 		for i := len(dirs) - 1; i >= 0; i-- {
 			errs = append(errs, removeDir(dirs[i]))

@@ -173,7 +173,7 @@ func topology(n Node) string {
 // lives in the kernel or in memory. The node's disk stays: containerd's images, kubelet's files.
 func (c *Cluster) removeRuntime(n Node) error {
 	errs := []error{cgroups.Kill(n.Name())}
-	errs = append(errs, network.DeletePodNamespaces(c.podNamespaces(n)))
+	errs = append(errs, network.DeletePodNamespaces(c.podNamespaces(n, cniResults)))
 	errs = append(errs, unmountBelow(c.Layout.Node(n.Name())))
 	for _, socket := range c.shimSockets(n) {
 		if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {

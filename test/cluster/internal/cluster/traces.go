@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,7 @@ const (
 	cniResults    = "/var/lib/cni/results"
 	shimSocketDir = "/run/containerd/s"
 	containerLogs = "/var/log/containers"
+	pluginSocket  = "/var/lib/kubelet/device-plugins/kubelet.sock" // kubelet puts it there whatever its root directory
 )
 
 // mountsBelow lists mount points in a directory, the deepest last.
@@ -69,10 +71,10 @@ func unmountBelow(dir string) error {
 
 // podNamespaces finds the network namespaces of a node's pods, in what the CNI library recorded and
 // in what the containers were started with.
-func (c *Cluster) podNamespaces(n Node) []string {
+func (c *Cluster) podNamespaces(n Node, results string) []string {
 	found := map[string]bool{}
-	results, _ := filepath.Glob(filepath.Join(cniResults, cniNetwork+n.Name()+"-*"))
-	for _, file := range results {
+	files, _ := filepath.Glob(filepath.Join(results, cniNetwork+n.Name()+"-*"))
+	for _, file := range files {
 		var cached struct {
 			Result struct{ Interfaces []struct{ Sandbox string } }
 		}
@@ -128,6 +130,7 @@ func (c *Cluster) removeTraces() error {
 	results, _ := filepath.Glob(filepath.Join(cniResults, cniNetwork+"*"))
 	for _, file := range results {
 		errs = append(errs, os.Remove(file))
+		_ = os.Remove(loopbackResult(file)) // there only if the pod's start came that far
 	}
 	logs, _ := filepath.Glob(filepath.Join(containerLogs, "*.log"))
 	for _, link := range logs {
@@ -135,10 +138,30 @@ func (c *Cluster) removeTraces() error {
 			errs = append(errs, os.Remove(link))
 		}
 	}
-	for _, dir := range []string{cniResults, filepath.Dir(cniResults), shimSocketDir, filepath.Dir(shimSocketDir), containerLogs} {
+	if conn, err := net.Dial("unix", pluginSocket); err == nil {
+		conn.Close() // a kubelet that is not ours
+	} else {
+		_ = os.Remove(pluginSocket)
+	}
+	for _, dir := range []string{
+		cniResults, filepath.Dir(cniResults),
+		shimSocketDir, filepath.Dir(shimSocketDir),
+		filepath.Dir(pluginSocket), filepath.Dir(filepath.Dir(pluginSocket)),
+		containerLogs,
+	} {
 		_ = os.Remove(dir) // only if it is empty
 	}
 	return errors.Join(errs...)
+}
+
+// loopbackResult is the record of a pod's loopback, beside the given one of its network: names are
+// NETWORK-CONTAINER-INTERFACE.
+func loopbackResult(result string) string {
+	fields := strings.Split(filepath.Base(result), "-")
+	if len(fields) < 3 {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(result), "cni-loopback-"+fields[len(fields)-2]+"-lo")
 }
 
 func firstLine(err error) string {
