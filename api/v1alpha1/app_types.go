@@ -13,7 +13,7 @@ type AppSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="!self.matches('\\\\s')",message="image must not contain white space; write it as REPOSITORY:TAG or REPOSITORY@DIGEST"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('\\\\s')",message="app.image must not contain white space; write it as REPOSITORY:TAG or REPOSITORY@DIGEST"
 	Image string `json:"image,omitempty"`
 
 	// port is the port on which the app serves HTTP. The app finds it in the variable PORT.
@@ -51,6 +51,7 @@ type AppSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !(has(e.value) && e.value != '' && has(e.valueFrom)))",message="a variable in app.env has either value or valueFrom; remove one of the two"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// envFrom are sources of environment variables, as in a container. The content of the ConfigMaps
@@ -76,6 +77,7 @@ type AppSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="app.serviceAccountName must be the name of a ServiceAccount: lower-case letters, digits, '-' and '.'"
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
 	// probes says how the kubelet asks the app how it is.

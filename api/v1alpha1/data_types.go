@@ -29,17 +29,19 @@ type SessionStore string
 const SessionStoreRedis SessionStore = "Redis"
 
 // SessionRedisSpec are the settings of a Redis that keeps sessions.
+// +kubebuilder:validation:XValidation:rule="!has(self.memory) || self.persistence != 'Enabled' || quantity(string(self.storage.size)).compareTo(quantity(string(self.memory)).add(quantity(string(self.memory)))) >= 0",message="sessions.redis.storage.size must be at least twice sessions.redis.memory: the append-only file is rewritten beside the old one; raise storage.size or lower memory"
 type SessionRedisSpec struct {
 	// memory is the memory of the Redis container; 70% of it holds data.
 	// +optional
 	// +kubebuilder:default="256Mi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('64Mi')) >= 0",message="memory must be at least 64Mi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('64Mi')) >= 0",message="sessions.redis.memory must be at least 64Mi"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 
 	// persistence says whether sessions survive a restart of Redis: an append-only file, synced every
 	// second, on a volume of its own.
 	// +optional
 	// +kubebuilder:default=Enabled
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="sessions.redis.persistence cannot be changed on a live session store: create a new ScalableApp with the other value, or set it back"
 	Persistence Persistence `json:"persistence,omitempty"`
 
 	// storage is the volume of the append-only file.
@@ -71,7 +73,7 @@ type CacheRedisSpec struct {
 	// memory is the memory of the Redis container; 70% of it holds data.
 	// +optional
 	// +kubebuilder:default="128Mi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('64Mi')) >= 0",message="memory must be at least 64Mi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('64Mi')) >= 0",message="cache.redis.memory must be at least 64Mi"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 }
 
@@ -96,13 +98,14 @@ type ExternalDatabaseSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="database.external.secretName must be the name of a Secret in the app's namespace: lower-case letters, digits, '-' and '.'"
 	SecretName string `json:"secretName,omitempty"`
 }
 
 // PostgresSpec is a PostgreSQL that the operator runs: one primary, the rest replicas.
-// +kubebuilder:validation:XValidation:rule="self.durability == oldSelf.durability",message="durability cannot be changed yet on a live database; create a new ScalableApp with the other value and move the data"
-// +kubebuilder:validation:XValidation:rule="self.version == oldSelf.version",message="the major version cannot be changed on a live database: create a new ScalableApp with the new version and move the data"
-// +kubebuilder:validation:XValidation:rule="self.durability != 'Required' || self.instances >= 2",message="durability Required needs database.postgres.instances of at least 2: with one instance no write could ever be acknowledged"
+// +kubebuilder:validation:XValidation:rule="self.durability == oldSelf.durability",message="database.postgres.durability cannot be changed yet on a live database; create a new ScalableApp with the other value and move the data"
+// +kubebuilder:validation:XValidation:rule="self.version == oldSelf.version",message="database.postgres.version cannot be changed on a live database: create a new ScalableApp with the new version and move the data"
+// +kubebuilder:validation:XValidation:rule="self.durability != 'Required' || self.instances >= 2",message="database.postgres.durability Required needs database.postgres.instances of at least 2: with one instance no write could ever be acknowledged; raise instances or choose Preferred"
 type PostgresSpec struct {
 	// version is the major version of PostgreSQL.
 	// +optional
@@ -165,13 +168,14 @@ const (
 type StorageSpec struct {
 	// size is the size of the volume, for example 10Gi.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="size must be greater than 0, for example 10Gi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="storage.size must be greater than 0, for example 10Gi"
 	Size resource.Quantity `json:"size,omitzero"`
 
 	// storageClassName is the StorageClass of the volume. Left out, the cluster's default class.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="storage.storageClassName must be the name of a StorageClass: lower-case letters, digits, '-' and '.'"
 	StorageClassName *string `json:"storageClassName,omitempty"`
 
 	// onDelete says what becomes of the volumes when the ScalableApp is deleted. A ScalableApp of the

@@ -6,7 +6,7 @@ import (
 )
 
 // AutoscalingSpec lets the number of app replicas follow the load.
-// +kubebuilder:validation:XValidation:rule="self.minReplicas <= self.maxReplicas",message="autoscaling.minReplicas must not be greater than autoscaling.maxReplicas"
+// +kubebuilder:validation:XValidation:rule="self.minReplicas <= self.maxReplicas",message="autoscaling.minReplicas (2 when left out) must not be greater than autoscaling.maxReplicas; raise maxReplicas or lower minReplicas"
 // +kubebuilder:validation:XValidation:rule="has(self.cpuUtilizationPercent) || has(self.memoryUtilizationPercent)",message="autoscaling needs a signal: set autoscaling.cpuUtilizationPercent (70 is a good start), autoscaling.memoryUtilizationPercent, or both"
 type AutoscalingSpec struct {
 	// minReplicas is the least number of replicas.
@@ -75,14 +75,14 @@ type RolloutSpec struct {
 }
 
 // RollingSpec are the settings of the strategy Rolling, with the meaning they have in a Deployment.
-// +kubebuilder:validation:XValidation:rule="!(self.maxSurge in [0, '0', '0%'] && self.maxUnavailable in [0, '0', '0%'])",message="rollout.rolling.maxSurge and rollout.rolling.maxUnavailable must not both be 0: nothing could ever be replaced"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxSurge) || !has(self.maxUnavailable) || !(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])",message="rollout.rolling.maxSurge and rollout.rolling.maxUnavailable must not both be 0: nothing could ever be replaced; set maxSurge to 1 or more"
 type RollingSpec struct {
 	// maxSurge is how many pods may run above the wanted number, as a number or a percentage (rounded
 	// up).
 	// +optional
 	// +kubebuilder:default="25%"
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]+%$')",message="maxSurge must be a number of pods or a percentage such as 25%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(0|[1-9][0-9]{0,3})%$')",message="rollout.rolling.maxSurge must be a number of pods or a percentage such as 25%"
 	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 
 	// maxUnavailable is how many pods may be missing from the wanted number, as a number or a
@@ -90,6 +90,6 @@ type RollingSpec struct {
 	// +optional
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]+%$')",message="maxUnavailable must be a number of pods or a percentage such as 25%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",message="rollout.rolling.maxUnavailable must be a number of pods or a percentage from 0% to 100%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 }

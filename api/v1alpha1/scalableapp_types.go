@@ -44,6 +44,7 @@ type ScalableApp struct {
 }
 
 // ScalableAppSpec is the stack as it shall be.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.database) || has(self.database)",message="database cannot be removed from a live app, since its data would go with it: put it back, or create a new ScalableApp without a database and delete this one"
 type ScalableAppSpec struct {
 	// app is the stateless application: its image and how to run it.
 	// +required
