@@ -45,6 +45,9 @@ const (
 	// AnnotationUndo on a ScalableApp takes the app back: "FROM:TO" means that, as long as the spec
 	// asks for revision FROM, revision TO is run instead. A new revision ends it.
 	AnnotationUndo = "apps.scalableapp.dev/undo"
+	// AnnotationBootstrap on the ConfigMap with patroni.yml says whether members may make a new, empty
+	// database: "Allowed" or "Forbidden".
+	AnnotationBootstrap = "apps.scalableapp.dev/bootstrap"
 	// AnnotationMigrated on a ControllerRevision says that its migration has succeeded.
 	AnnotationMigrated = "apps.scalableapp.dev/migrated"
 )
@@ -113,6 +116,10 @@ func Cache(app *v1alpha1.ScalableApp) string { return app.Name + "-cache" }
 // RedisCredentials is the Secret with the passwords and the ACL file of a Redis; NAME is Sessions or
 // Cache.
 func RedisCredentials(name string) string { return name + "-credentials" }
+
+// RedisUsers is the Secret with the ACL file. It is apart from the passwords because they are made once
+// while the rules follow the operator.
+func RedisUsers(name string) string { return name + "-users" }
 
 // RedisConfig is the ConfigMap with redis.conf.
 func RedisConfig(name string) string { return name + "-redis" }

@@ -1,0 +1,142 @@
+package components
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/revision"
+)
+
+// bindingRoot is where the bindings are mounted, one directory for each: the form of the Service
+// Binding specification, which client libraries for many languages read by themselves.
+const bindingRoot = "/bindings"
+
+// Bindings are the Secrets that the app is given, in the form of the Service Binding specification. Each
+// follows the Secret with the passwords, so it comes in the pass after that one.
+func Bindings(in Input) []Object {
+	var objects []Object
+	if wantsPostgres(in.App) {
+		objects = append(objects, databaseBinding(in)...)
+	}
+	for _, r := range redises(in.App) {
+		objects = append(objects, redisBinding(in, r)...)
+	}
+	return objects
+}
+
+func databaseBinding(in Input) []Object {
+	credentials := naming.DatabaseCredentials(in.App)
+	password := secretValue(in, credentials, keyAppPassword)
+	passwordRO := secretValue(in, credentials, keyAppROPassword)
+	if password == "" || passwordRO == "" {
+		return nil
+	}
+	host := serviceHost(in.App, naming.DatabaseReadWrite(in.App))
+	hostRO := serviceHost(in.App, naming.DatabaseReadOnly(in.App))
+	return []Object{bindingSecret(in, naming.ComponentDatabase, naming.DatabaseBinding(in.App), map[string]string{
+		"type":        "postgresql",
+		"host":        host,
+		"port":        strconv.Itoa(postgresPort),
+		"database":    postgresDatabase,
+		"username":    postgresUser,
+		"password":    password,
+		"uri":         postgresURI(postgresUser, password, host),
+		"host-ro":     hostRO,
+		"username-ro": postgresReader,
+		"password-ro": passwordRO,
+		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO),
+	})}
+}
+
+// postgresURI needs no escapes: names are the operator's own and passwords are hexadecimal.
+func postgresURI(user, password, host string) string {
+	// sslmode is said, because drivers differ in what they do without it. TLS comes with the app's CA.
+	return fmt.Sprintf("postgresql://%s:%s@%s:%d/%s?sslmode=disable", user, password, host, postgresPort, postgresDatabase)
+}
+
+func redisBinding(in Input, r redis) []Object {
+	password := secretValue(in, naming.RedisCredentials(r.name), keyAppPassword)
+	if password == "" {
+		return nil
+	}
+	host := serviceHost(in.App, r.name)
+	return []Object{bindingSecret(in, r.component, naming.RedisBinding(r.name), map[string]string{
+		"type":     "redis",
+		"host":     host,
+		"port":     strconv.Itoa(redisPort),
+		"username": redisUser,
+		"password": password,
+		"database": "0",
+		"uri":      fmt.Sprintf("redis://%s:%s@%s:%d/0", redisUser, password, host, redisPort),
+	})}
+}
+
+func bindingSecret(in Input, component, name string, values map[string]string) Object {
+	data := map[string][]byte{"provider": []byte("scalableapp-operator")}
+	for key, value := range values {
+		data[key] = []byte(value)
+	}
+	return Object{Intent: corev1ac.Secret(name, in.App.Namespace).
+		WithLabels(labels(in.App, component)).
+		WithOwnerReferences(owner(in.App)).
+		WithType(corev1.SecretType("servicebinding.io/" + values["type"])).
+		WithData(data)}
+}
+
+func serviceHost(app *v1alpha1.ScalableApp, service string) string {
+	return service + "." + app.Namespace + ".svc"
+}
+
+// Binding is what a pod needs to reach the services it is bound to.
+type Binding struct {
+	Env     []*corev1ac.EnvVarApplyConfiguration
+	Volumes []*corev1ac.VolumeApplyConfiguration
+	Mounts  []*corev1ac.VolumeMountApplyConfiguration
+}
+
+// bind is what the app's container and its pod need for the bindings of a revision.
+func bind(app *v1alpha1.ScalableApp, bindings revision.Bindings) Binding {
+	var b Binding
+	if bindings.Database {
+		secret := naming.DatabaseBinding(app)
+		b.Env = append(b.Env, secretEnv("DATABASE_URL", secret, "uri"), secretEnv("DATABASE_RO_URL", secret, "uri-ro"))
+		b.mount("database", secret)
+	}
+	if secret := bindings.ExternalSecret; secret != "" {
+		// A database of the user's own need not have replicas: then DATABASE_RO_URL is not there at all.
+		readOnly := secretEnv("DATABASE_RO_URL", secret, "uri-ro")
+		readOnly.ValueFrom.SecretKeyRef.WithOptional(true)
+		b.Env = append(b.Env, secretEnv("DATABASE_URL", secret, "uri"), readOnly)
+		b.mount("database", secret)
+	}
+	if bindings.Sessions {
+		secret := naming.RedisBinding(naming.Sessions(app))
+		b.Env = append(b.Env, secretEnv("SESSION_URL", secret, "uri"))
+		b.mount("sessions", secret)
+	}
+	if bindings.Cache {
+		secret := naming.RedisBinding(naming.Cache(app))
+		b.Env = append(b.Env, secretEnv("CACHE_URL", secret, "uri"))
+		b.mount("cache", secret)
+	}
+	if len(b.Mounts) > 0 {
+		b.Env = append(b.Env, corev1ac.EnvVar().WithName("SERVICE_BINDING_ROOT").WithValue(bindingRoot))
+	}
+	return b
+}
+
+// mount mounts a Secret as one directory of the binding root. The kubelet's default mode lets any user
+// in the pod read it: the app's image may run as any.
+func (b *Binding) mount(name, secret string) {
+	volume := "binding-" + name
+	b.Volumes = append(b.Volumes, corev1ac.Volume().WithName(volume).
+		WithSecret(corev1ac.SecretVolumeSource().WithSecretName(secret)))
+	b.Mounts = append(b.Mounts, corev1ac.VolumeMount().WithName(volume).
+		WithMountPath(path.Join(bindingRoot, name)).WithReadOnly(true))
+}

@@ -1,0 +1,81 @@
+package components
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+// The keys of the Secret with the passwords of the database's roles. The Secret is mounted as files
+// too, under the names that the image's sync-roles looks for.
+const (
+	keySuperuserPassword   = "SUPERUSER_PASSWORD"
+	keyReplicationPassword = "REPLICATION_PASSWORD"
+	keyRewindPassword      = "REWIND_PASSWORD"
+	keyRestAPIPassword     = "RESTAPI_PASSWORD"
+	keyAppPassword         = "APP_PASSWORD"
+	keyAppROPassword       = "APP_RO_PASSWORD"
+	keyMonitorPassword     = "MONITOR_PASSWORD"
+)
+
+// minEntropy is what the passwords are at least made from. With less none are made: the zero value of
+// Observed must never lead to a password that can be guessed.
+const minEntropy = 32
+
+// Credentials are the Secrets with generated passwords: made once, and not again while they are there.
+func Credentials(in Input) []Object {
+	var objects []Object
+	if wantsPostgres(in.App) {
+		objects = append(objects, passwords(in, naming.ComponentDatabase, naming.DatabaseCredentials(in.App),
+			keySuperuserPassword, keyReplicationPassword, keyRewindPassword, keyRestAPIPassword,
+			keyAppPassword, keyAppROPassword, keyMonitorPassword)...)
+	}
+	for _, r := range redises(in.App) {
+		objects = append(objects, passwords(in, r.component, naming.RedisCredentials(r.name),
+			keyAppPassword, keyMonitorPassword)...)
+	}
+	return objects
+}
+
+func passwords(in Input, component, name string, keys ...string) []Object {
+	if in.Observed.Secret(name) != nil || len(in.Observed.Entropy) < minEntropy {
+		return nil
+	}
+	data := make(map[string][]byte, len(keys))
+	for _, key := range keys {
+		data[key] = []byte(password(in.Observed.Entropy, name+"/"+key))
+	}
+	secret := corev1ac.Secret(name, in.App.Namespace).
+		WithLabels(labels(in.App, component)).
+		WithOwnerReferences(owner(in.App)).
+		WithType(corev1.SecretTypeOpaque).
+		WithData(data)
+	return []Object{{Intent: secret, Mode: Created}}
+}
+
+// password derives a password of 128 bits. It is hexadecimal, so that it needs no escape in a URI, in a
+// configuration file or in a shell.
+func password(entropy []byte, purpose string) string {
+	mac := hmac.New(sha256.New, entropy)
+	mac.Write([]byte(purpose))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// secretValue is the value of a key of an observed Secret, "" while it is not there.
+func secretValue(in Input, name, key string) string {
+	secret := in.Observed.Secret(name)
+	if secret == nil {
+		return ""
+	}
+	return string(secret.Data[key])
+}
+
+func wantsPostgres(app *v1alpha1.ScalableApp) bool {
+	return app.Spec.Database != nil && app.Spec.Database.Postgres != nil
+}

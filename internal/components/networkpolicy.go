@@ -1,0 +1,85 @@
+package components
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+// NetworkPolicies close the data tier to everything but this app and the operator. They say nothing of
+// egress: the operator cannot know what the app has to reach. The kubelet's probes come from the pod's
+// own node, which policies do not concern.
+func NetworkPolicies(in Input) []Object {
+	if in.App.Spec.NetworkPolicy == v1alpha1.NetworkPolicyDisabled {
+		return nil
+	}
+	app := componentPeer(in.App, naming.ComponentApp)
+	migration := componentPeer(in.App, naming.ComponentMigration)
+
+	objects := []Object{networkPolicy(in, naming.ComponentApp, naming.Service(in.App),
+		networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPorts(appPorts(in.App)...)...))}
+	if wantsPostgres(in.App) {
+		members := componentPeer(in.App, naming.ComponentDatabase)
+		objects = append(objects, networkPolicy(in, naming.ComponentDatabase, naming.Database(in.App),
+			ingress([]*peer{app, migration, members}, postgresPort),
+			// Patroni's API can switch over and restart: for members and the operator alone.
+			ingress(append([]*peer{members}, operatorPeers(in)...), patroniPort)))
+	}
+	for _, r := range redises(in.App) {
+		objects = append(objects, networkPolicy(in, r.component, r.name,
+			ingress(append([]*peer{app, migration}, operatorPeers(in)...), redisPort)))
+	}
+	return objects
+}
+
+type peer = networkingv1ac.NetworkPolicyPeerApplyConfiguration
+
+func networkPolicy(in Input, component, name string, rules ...*networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration) Object {
+	return Object{Intent: networkingv1ac.NetworkPolicy(name, in.App.Namespace).
+		WithLabels(labels(in.App, component)).
+		WithOwnerReferences(owner(in.App)).
+		WithSpec(networkingv1ac.NetworkPolicySpec().
+			WithPodSelector(matchLabels(naming.Selector(in.App, component))).
+			WithPolicyTypes(networkingv1.PolicyTypeIngress).
+			WithIngress(rules...))}
+}
+
+func ingress(from []*peer, port int32) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
+	return networkingv1ac.NetworkPolicyIngressRule().WithFrom(from...).WithPorts(policyPorts(port)...)
+}
+
+func policyPorts(ports ...int32) []*networkingv1ac.NetworkPolicyPortApplyConfiguration {
+	var out []*networkingv1ac.NetworkPolicyPortApplyConfiguration
+	for _, port := range ports {
+		out = append(out, networkingv1ac.NetworkPolicyPort().
+			WithProtocol(corev1.ProtocolTCP).WithPort(intstr.FromInt32(port)))
+	}
+	return out
+}
+
+// appPorts are the port that serves and, if it is another, the one of the metrics.
+func appPorts(app *v1alpha1.ScalableApp) []int32 {
+	port := or(app.Spec.App.Port, 8080)
+	ports := []int32{port}
+	if metrics := app.Spec.App.Metrics; metrics != nil && or(metrics.Port, port) != port {
+		ports = append(ports, *metrics.Port)
+	}
+	return ports
+}
+
+func componentPeer(app *v1alpha1.ScalableApp, component string) *peer {
+	return networkingv1ac.NetworkPolicyPeer().WithPodSelector(matchLabels(naming.Selector(app, component)))
+}
+
+func operatorPeers(in Input) []*peer {
+	if in.OperatorNamespace == "" {
+		return nil
+	}
+	return []*peer{networkingv1ac.NetworkPolicyPeer().WithNamespaceSelector(
+		metav1ac.LabelSelector().WithMatchLabels(map[string]string{corev1.LabelMetadataName: in.OperatorNamespace}))}
+}

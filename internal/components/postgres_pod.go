@@ -1,0 +1,160 @@
+package components
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+// postgresGraceSeconds bounds a shutdown. Patroni hands over and ends by itself, in seconds as a rule;
+// cut short, the hand-over is a failover (data.md §3.5).
+const postgresGraceSeconds = 120
+
+const (
+	credentialsDir = "/etc/postgres-credentials"
+	patroniDir     = "/etc/patroni"
+)
+
+func databaseStatefulSet(in Input) Object {
+	postgres := in.App.Spec.Database.Postgres
+	return Object{Intent: appsv1ac.StatefulSet(naming.Database(in.App), in.App.Namespace).
+		WithLabels(labels(in.App, naming.ComponentDatabase)).
+		WithOwnerReferences(owner(in.App)).
+		WithSpec(appsv1ac.StatefulSetSpec().
+			WithReplicas(postgres.Instances).
+			WithServiceName(naming.DatabasePods(in.App)).
+			// Members wait for each other, not for the lower ordinal.
+			WithPodManagementPolicy(appsv1.ParallelPodManagement).
+			// One after the other, from the highest ordinal down. Restarts in the order of roles, the
+			// primary last and after a switchover, come with the operator's own ordering.
+			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.RollingUpdateStatefulSetStrategyType)).
+			WithPersistentVolumeClaimRetentionPolicy(dataRetention(postgres.Storage.OnDelete)).
+			WithSelector(matchLabels(databaseSelector(in))).
+			WithTemplate(databaseTemplate(in)).
+			WithVolumeClaimTemplates(dataClaim(postgres.Storage, labels(in.App, naming.ComponentDatabase))))}
+}
+
+func databaseTemplate(in Input) *corev1ac.PodTemplateSpecApplyConfiguration {
+	postgres := in.App.Spec.Database.Postgres
+	// Patroni looks for pods with its labels and its scope; the role it sets itself.
+	podLabels := labels(in.App, naming.ComponentDatabase)
+	podLabels[naming.LabelDatabase] = naming.Database(in.App)
+	return corev1ac.PodTemplateSpec().
+		WithLabels(podLabels).
+		WithAnnotations(map[string]string{annotationConfig: parametersChecksum(postgres)}).
+		WithSpec(corev1ac.PodSpec().
+			WithServiceAccountName(naming.Database(in.App)).
+			WithAutomountServiceAccountToken(true).
+			WithEnableServiceLinks(false).
+			WithTerminationGracePeriodSeconds(postgresGraceSeconds).
+			WithSecurityContext(dataPodSecurity()).
+			WithTopologySpreadConstraints(corev1ac.TopologySpreadConstraint().
+				WithMaxSkew(1).
+				WithTopologyKey(corev1.LabelHostname).
+				WithWhenUnsatisfiable(corev1.ScheduleAnyway).
+				WithLabelSelector(matchLabels(databaseSelector(in)))).
+			WithContainers(postgresContainer(in)).
+			WithVolumes(postgresVolumes(in)...))
+}
+
+// parametersChecksum is over the user's settings and nothing else: what follows from memory changes the
+// template by itself, and neither the bootstrap section, which goes when the first start is over, nor a
+// later operator's other wording of patroni.yml may restart a database. The settings that all members
+// share are Patroni's to change.
+func parametersChecksum(postgres *v1alpha1.PostgresSpec) string {
+	var lines []string
+	for name, value := range userParameters(postgres) {
+		if !slices.Contains(sharedParameters, name) {
+			lines = append(lines, name+"="+value)
+		}
+	}
+	slices.Sort(lines)
+	return checksum(strings.Join(lines, "\n"))
+}
+
+func postgresContainer(in Input) *corev1ac.ContainerApplyConfiguration {
+	defaults := defaultPostgresResources()
+	mount := func(name, path string) *corev1ac.VolumeMountApplyConfiguration {
+		return corev1ac.VolumeMount().WithName(name).WithMountPath(path)
+	}
+	return corev1ac.Container().
+		WithName("postgres").
+		WithImage(in.Images.Postgres).
+		WithPorts(containerPort("postgres", postgresPort), containerPort("patroni", patroniPort)).
+		WithEnv(postgresEnv(in)...).
+		WithResources(resourcesOr(in.App.Spec.Database.Postgres.Resources, defaults.Requests, defaults.Limits)).
+		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
+		WithSecurityContext(dataContainerSecurity()).
+		// Long, for a crash recovery or the copy of a large database. /liveness fails when Patroni's loop
+		// stands still; neither probe asks SQL (data.md §3.5).
+		WithStartupProbe(patroniProbe("/liveness", 2, 900)).
+		WithLivenessProbe(patroniProbe("/liveness", 5, 4)).
+		// Not /readiness: in Patroni 4.0 it takes no heed of the lag (data.md §3.1).
+		WithReadinessProbe(patroniProbe("/read-only?lag=16MB", 3, 3)).
+		WithVolumeMounts(
+			mount(dataVolume, postgresDataDir),
+			mount("config", patroniDir).WithReadOnly(true),
+			mount("credentials", credentialsDir).WithReadOnly(true),
+			mount("run", postgresRunDir),
+			mount("tmp", "/tmp"),
+			mount("shm", "/dev/shm"))
+}
+
+func patroniProbe(path string, period, failures int32) *corev1ac.ProbeApplyConfiguration {
+	return corev1ac.Probe().
+		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString("patroni")).WithScheme(corev1.URISchemeHTTP)).
+		WithPeriodSeconds(period).WithTimeoutSeconds(5).WithFailureThreshold(failures)
+}
+
+// postgresEnv is Patroni's environment and that of the image's sync-roles. The passwords that
+// sync-roles alone reads come from the mounted Secret, so they can change without a restart.
+func postgresEnv(in Input) []*corev1ac.EnvVarApplyConfiguration {
+	value := func(name, value string) *corev1ac.EnvVarApplyConfiguration {
+		return corev1ac.EnvVar().WithName(name).WithValue(value)
+	}
+	field := func(name, path string) *corev1ac.EnvVarApplyConfiguration {
+		return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().
+			WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath(path)))
+	}
+	secret := naming.DatabaseCredentials(in.App)
+	return []*corev1ac.EnvVarApplyConfiguration{
+		field("PATRONI_NAME", "metadata.name"),
+		field("PATRONI_KUBERNETES_POD_IP", "status.podIP"), // before those that refer to it
+		value("PATRONI_POSTGRESQL_CONNECT_ADDRESS", fmt.Sprintf("$(PATRONI_KUBERNETES_POD_IP):%d", postgresPort)),
+		value("PATRONI_RESTAPI_CONNECT_ADDRESS", fmt.Sprintf("$(PATRONI_KUBERNETES_POD_IP):%d", patroniPort)),
+		value("PATRONI_SUPERUSER_USERNAME", postgresSuperuser),
+		secretEnv("PATRONI_SUPERUSER_PASSWORD", secret, keySuperuserPassword),
+		value("PATRONI_REPLICATION_USERNAME", postgresReplication),
+		secretEnv("PATRONI_REPLICATION_PASSWORD", secret, keyReplicationPassword),
+		value("PATRONI_REWIND_USERNAME", postgresRewind),
+		secretEnv("PATRONI_REWIND_PASSWORD", secret, keyRewindPassword),
+		value("PATRONI_RESTAPI_USERNAME", patroniUser),
+		secretEnv("PATRONI_RESTAPI_PASSWORD", secret, keyRestAPIPassword),
+		value("APP_DATABASE", postgresDatabase),
+		value("APP_OWNER", postgresOwner),
+		value("APP_USER", postgresUser),
+		value("APP_RO_USER", postgresReader),
+		value("MONITOR_USER", postgresMonitor),
+	}
+}
+
+func postgresVolumes(in Input) []*corev1ac.VolumeApplyConfiguration {
+	volume := corev1ac.Volume
+	return []*corev1ac.VolumeApplyConfiguration{
+		volume().WithName("config").WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(naming.DatabaseConfig(in.App))),
+		volume().WithName("credentials").WithSecret(corev1ac.SecretVolumeSource().WithSecretName(naming.DatabaseCredentials(in.App))),
+		volume().WithName("run").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
+		volume().WithName("tmp").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
+		// Without a /dev/shm that it can write Patroni looks healthy and never fails over (data.md §0).
+		volume().WithName("shm").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithMedium(corev1.StorageMediumMemory)),
+	}
+}

@@ -1,0 +1,111 @@
+package components
+
+import (
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+// The values of naming.AnnotationBootstrap.
+const (
+	bootstrapAllowed   = "Allowed"
+	bootstrapForbidden = "Forbidden"
+)
+
+// The annotations in which Patroni keeps its state on the -config record.
+const (
+	recordInitialize = "initialize"
+	recordConfig     = "config"
+)
+
+// bootstrapMode decides whether patroni.yml has the section bootstrap, without which no member can
+// make a new, empty database. It is there for the first start of a new database only: on kept volumes a
+// member with an empty volume could else win the race, and the member with the data would refuse to
+// join what it made ("system ID mismatch").
+//
+// The decision is taken once and then read back from the ConfigMap, because what it was taken from
+// changes under a first start: volumes appear and are bound.
+func bootstrapMode(in Input) string {
+	if initialized(in) {
+		return bootstrapForbidden
+	}
+	if config := in.Observed.ConfigMap(naming.DatabaseConfig(in.App)); config != nil {
+		if mode := config.Annotations[naming.AnnotationBootstrap]; mode != "" {
+			return mode
+		}
+	}
+	if in.Observed.ConfigMap(databaseRecord(in)) == nil && len(keptVolumes(in)) > 0 {
+		return bootstrapForbidden
+	}
+	// With a record that has no initialize key, an earlier first start did not come to its end.
+	return bootstrapAllowed
+}
+
+func databaseRecord(in Input) string { return naming.PatroniRecords(in.App)[0] }
+
+// initialized says whether Patroni's record names a database.
+func initialized(in Input) bool {
+	record := in.Observed.ConfigMap(databaseRecord(in))
+	return record != nil && record.Annotations[recordInitialize] != ""
+}
+
+// keptVolumes are the database's volumes from before the app: those of an earlier app of its name. A
+// claim that was never bound holds nothing.
+func keptVolumes(in Input) []*corev1.PersistentVolumeClaim {
+	var kept []*corev1.PersistentVolumeClaim
+	for _, claim := range databaseVolumes(in) {
+		if claim.CreationTimestamp.Before(&in.App.CreationTimestamp) && claim.Status.Phase != corev1.ClaimPending {
+			kept = append(kept, claim)
+		}
+	}
+	return kept
+}
+
+// databaseVolumes are the claims that the StatefulSet makes or takes up: data-NAME-N.
+func databaseVolumes(in Input) []*corev1.PersistentVolumeClaim {
+	var volumes []*corev1.PersistentVolumeClaim
+	for _, claim := range in.Observed.Volumes {
+		ordinal, ok := strings.CutPrefix(claim.Name, dataVolume+"-"+naming.Database(in.App)+"-")
+		if _, err := strconv.Atoi(ordinal); ok && err == nil {
+			volumes = append(volumes, claim)
+		}
+	}
+	return volumes
+}
+
+// patroniRecords adopts the ConfigMaps that Patroni makes: the app owns them, and so do the volumes.
+// Kubernetes collects an object when the last of its owners is gone, so the records live as long as
+// there is data that they tell of:
+//   - When the volumes go with the app the records go too, after the last pod, which else would write
+//     them anew. A stale initialize key would hang a new database of the same name (data.md §3.2).
+//   - When the volumes are kept, -sync still says which members have all that was acknowledged. Without
+//     it, a replica that had fallen behind and happens to start first would become the primary.
+//
+// The dynamic configuration is kept as the spec wants it, as a PATCH of Patroni's /config would do; on
+// kept volumes it would else stay that of the earlier app, its durability included. Not before Patroni
+// has finished the first start, in which it writes the record itself.
+func patroniRecords(in Input) []Object {
+	var objects []Object
+	for _, name := range naming.PatroniRecords(in.App) {
+		if in.Observed.ConfigMap(name) == nil {
+			continue
+		}
+		record := corev1ac.ConfigMap(name, in.App.Namespace).
+			WithLabels(labels(in.App, naming.ComponentDatabase)).
+			WithOwnerReferences(owner(in.App))
+		for _, claim := range databaseVolumes(in) {
+			record.WithOwnerReferences(metav1ac.OwnerReference().
+				WithAPIVersion("v1").WithKind("PersistentVolumeClaim").WithName(claim.Name).WithUID(claim.UID))
+		}
+		if name == databaseRecord(in) && initialized(in) {
+			record.WithAnnotations(map[string]string{recordConfig: dynamicConfigJSON(in.App.Spec.Database.Postgres)})
+		}
+		objects = append(objects, Object{Intent: record})
+	}
+	return objects
+}

@@ -1,0 +1,153 @@
+package components
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+const (
+	redisPort = 6379
+	// redisUser is the app's user, redisMonitor that of the probes.
+	redisUser    = "app"
+	redisMonitor = "monitor"
+	// redisMemoryPercent of the container's memory holds data; the rest is for buffers, fragmentation
+	// and the pages that change while the append-only file is rewritten (data.md §4).
+	redisMemoryPercent = 70
+
+	redisConfigFile = "redis.conf"
+	redisUsersFile  = "users.acl"
+	redisConfigDir  = "/etc/redis"
+	redisUsersDir   = "/etc/redis-users"
+	redisDataDir    = "/data"
+)
+
+// redis is one Redis of an app: the session store or the cache, which have opposite settings.
+type redis struct {
+	name      string
+	component string
+	memory    resource.Quantity
+	// eviction is what becomes of keys when the memory is full.
+	eviction string
+	// storage is the volume of the append-only file; nil when nothing is kept on disk.
+	storage *v1alpha1.StorageSpec
+}
+
+// redises are the Redis instances that the app wants.
+func redises(app *v1alpha1.ScalableApp) []redis {
+	var out []redis
+	if s := app.Spec.Sessions; s != nil && s.Redis != nil {
+		r := redis{
+			name: naming.Sessions(app), component: naming.ComponentSessions,
+			memory: memoryOr(s.Redis.Memory, "256Mi"),
+			// Nobody is logged out without a word: when the memory is full new sessions are refused.
+			eviction: "noeviction",
+		}
+		if s.Redis.Persistence != v1alpha1.PersistenceDisabled {
+			r.storage = &s.Redis.Storage
+		}
+		out = append(out, r)
+	}
+	if c := app.Spec.Cache; c != nil && c.Redis != nil {
+		out = append(out, redis{
+			name: naming.Cache(app), component: naming.ComponentCache,
+			memory: memoryOr(c.Redis.Memory, "128Mi"), eviction: "allkeys-lfu",
+		})
+	}
+	return out
+}
+
+func memoryOr(memory *resource.Quantity, otherwise string) resource.Quantity {
+	if memory == nil {
+		return resource.MustParse(otherwise)
+	}
+	return *memory
+}
+
+// Redis is the session store and the cache, as far as they are wanted. A single member has no
+// PodDisruptionBudget: it could only forbid every drain of its node.
+func Redis(in Input) []Object {
+	var objects []Object
+	for _, r := range redises(in.App) {
+		objects = append(objects, redisConfig(in, r))
+		users, ok := redisUsers(in, r)
+		if !ok {
+			continue // the passwords are made in this pass; their creation wakes the next
+		}
+		objects = append(objects, users, redisService(in, r), redisStatefulSet(in, r))
+	}
+	return objects
+}
+
+func redisConfig(in Input, r redis) Object {
+	return Object{Intent: corev1ac.ConfigMap(naming.RedisConfig(r.name), in.App.Namespace).
+		WithLabels(labels(in.App, r.component)).
+		WithOwnerReferences(owner(in.App)).
+		WithData(map[string]string{redisConfigFile: r.config()})}
+}
+
+// config is redis.conf. What is not in it is Redis' default.
+func (r redis) config() string {
+	lines := []string{
+		"# Written by scalableapp-operator; changes are undone.",
+		fmt.Sprintf("port %d", redisPort),
+		"dir " + redisDataDir,
+		"aclfile " + redisUsersDir + "/" + redisUsersFile,
+		fmt.Sprintf("maxmemory %d", share(r.memory, redisMemoryPercent)),
+		"maxmemory-policy " + r.eviction,
+		// No snapshots: a fork for nothing in the cache, and less than the append-only file in the store.
+		`save ""`,
+	}
+	if r.storage != nil {
+		lines = append(lines, "appendonly yes", "appendfsync everysec")
+	} else {
+		lines = append(lines, "appendonly no")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func redisUsers(in Input, r redis) (Object, bool) {
+	app := secretValue(in, naming.RedisCredentials(r.name), keyAppPassword)
+	monitor := secretValue(in, naming.RedisCredentials(r.name), keyMonitorPassword)
+	if app == "" || monitor == "" {
+		return Object{}, false
+	}
+	return Object{Intent: corev1ac.Secret(naming.RedisUsers(r.name), in.App.Namespace).
+		WithLabels(labels(in.App, r.component)).
+		WithOwnerReferences(owner(in.App)).
+		WithType(corev1.SecretTypeOpaque).
+		WithData(map[string][]byte{redisUsersFile: []byte(redisACL(redisHash(app), redisHash(monitor)))})}, true
+}
+
+// redisACL is the ACL file. @dangerous and @admin hold what harms other users of the instance or shows
+// its inside (FLUSHALL, KEYS, CONFIG, MONITOR, REPLICAOF, …). INFO is given back: clients and session
+// libraries ask it for the server's version and role.
+func redisACL(app, monitor string) string {
+	return "user default off\n" +
+		"user " + redisUser + " on #" + app + " ~* &* +@all -@admin -@dangerous +info\n" +
+		"user " + redisMonitor + " on #" + monitor + " -@all +ping +info\n"
+}
+
+// redisHash is a password as the ACL file takes it, so that the file holds no password.
+func redisHash(password string) string {
+	sum := sha256.Sum256([]byte(password))
+	return hex.EncodeToString(sum[:])
+}
+
+func redisService(in Input, r redis) Object {
+	return Object{Intent: corev1ac.Service(r.name, in.App.Namespace).
+		WithLabels(labels(in.App, r.component)).
+		WithOwnerReferences(owner(in.App)).
+		WithSpec(corev1ac.ServiceSpec().
+			WithType(corev1.ServiceTypeClusterIP).
+			WithSelector(naming.Selector(in.App, r.component)).
+			WithPorts(servicePort("redis", redisPort)))}
+}
