@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -210,15 +211,15 @@ func (a app) faults() []*cobra.Command {
 		onNode("partition NODE", "Unplug a node from the network", 1, func(_ *cluster.Cluster, n cluster.Node, _ []string) error {
 			return network.Partition(n.Number)
 		}),
-		onNode("heal NODE", "Plug a node in again, end its delay", 1, func(_ *cluster.Cluster, n cluster.Node, _ []string) error {
-			return network.Heal(n.Number)
+		onNode("heal NODE", "Plug a node in again, end its delay", 1, func(c *cluster.Cluster, n cluster.Node, _ []string) error {
+			return c.Heal(n)
 		}),
-		onNode("delay NODE MS", "Add milliseconds to every round trip of a node; 0 ends it", 2, func(_ *cluster.Cluster, n cluster.Node, args []string) error {
+		onNode("delay NODE MS", "Add milliseconds to every round trip of a node; 0 ends it", 2, func(c *cluster.Cluster, n cluster.Node, args []string) error {
 			milliseconds, err := strconv.Atoi(args[0])
 			if err != nil || milliseconds < 0 {
 				return fmt.Errorf("%q is no number of milliseconds", args[0])
 			}
-			return network.Delay(n.Number, milliseconds)
+			return c.Delay(n, time.Duration(milliseconds)*time.Millisecond)
 		}),
 		onNode("kill-node NODE", "End a node with everything on it, as a power cut does", 1, func(c *cluster.Cluster, n cluster.Node, _ []string) error {
 			return c.KillNode(n)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/scalableapp/scalableapp-operator/test/cluster/internal/cgroups"
+	"github.com/scalableapp/scalableapp-operator/test/cluster/internal/network"
 )
 
 // Find returns a node that was started.
@@ -48,4 +49,27 @@ func (c *Cluster) startNode(n Node) error {
 		return err
 	}
 	return c.joinNode(n)
+}
+
+// Heal ends a node's partition and its delay.
+func (c *Cluster) Heal(n Node) error {
+	return errors.Join(network.Heal(n.Number), c.Delay(n, 0))
+}
+
+// Delay adds to the time of every round trip from and to a node, half in each direction; 0 ends it.
+func (c *Cluster) Delay(n Node, d time.Duration) error {
+	name := n.delayProcess()
+	if err := errors.Join(network.PassPackets(n.Number), c.store().Stop(name, time.Second)); err != nil || d == 0 {
+		return err
+	}
+	err := c.start(name, network.Namespace(n.Number), n.hostCgroup(), c.program("delay"),
+		fmt.Sprintf("--queue=%d", network.DelayQueue), "--delay="+(d/2).String())
+	if err != nil {
+		return err
+	}
+	time.Sleep(100 * time.Millisecond) // for it to find out whether the kernel has such queues
+	if err := c.died([]string{name}); err != nil {
+		return err
+	}
+	return network.QueuePackets(n.Number)
 }

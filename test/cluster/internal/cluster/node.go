@@ -37,6 +37,9 @@ func (n Node) processes() []string {
 	return []string{n.Name() + "-containerd", n.Name() + "-kubelet", n.Name() + "-kube-proxy"}
 }
 
+// delayProcess is there while the node's packets are held back.
+func (n Node) delayProcess() string { return n.Name() + "-delay" }
+
 // hostCgroup holds the node's own processes, containers' shims included; podCgroup its pods.
 func (n Node) hostCgroup() string { return n.Name() + "/host" }
 func (n Node) podCgroup() string  { return n.Name() + "/pods" }
@@ -186,7 +189,7 @@ func (c *Cluster) removeRuntime(n Node) error {
 		os.RemoveAll(c.nodeFile(n, "containerd-state")),
 		os.RemoveAll(c.nodeFile(n, "runc")),
 		os.RemoveAll(c.containerdSocket(n)))
-	for _, name := range n.processes() {
+	for _, name := range append(n.processes(), n.delayProcess()) {
 		errs = append(errs, c.store().Stop(name, 0)) // drops the record, the process is gone
 	}
 	return errors.Join(errs...)

@@ -25,6 +25,9 @@ func (c *Cluster) Status(out io.Writer) error {
 	names := append([]string{}, controlPlane...)
 	for _, node := range c.Nodes() {
 		names = append(names, node.processes()...)
+		if _, err := c.store().Load(node.delayProcess()); err == nil {
+			names = append(names, node.delayProcess())
+		}
 	}
 	for _, name := range names {
 		c.statusLine(w, name)

@@ -18,7 +18,6 @@ var needed = []struct{ program, pkg string }{
 	{"runc", "runc"},
 	{"iptables", "iptables"},
 	{"ip", "iproute2"},
-	{"tc", "iproute2"},
 	{"nsenter", "util-linux"},
 	{"sysctl", "procps"},
 	{"conntrack", "conntrack"},
