@@ -21,7 +21,7 @@ build() {
     [ ! -x "$binary" ] || return 0 # somebody else built it while we waited
     local package
     package=$(cd "$module" && go mod edit -json | sed -n '/"Tool"/,$s/.*"Path": "\(.*\)".*/\1/p' | head -n 1)
-    echo "tool.sh: building $name (${package##*@}), once; the linter takes some minutes …" >&2
+    echo "tool.sh: building $name (${package##*@}), once …" >&2
     CGO_ENABLED=0 GOFLAGS='' GOWORK=off go -C "$module" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$binary.tmp" "$package"
     mv "$binary.tmp" "$binary"
     echo "tool.sh: $name built in ${SECONDS}s" >&2
