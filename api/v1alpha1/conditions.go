@@ -32,8 +32,6 @@ const (
 	ReasonUnavailable = "Unavailable"
 	// ReasonDegraded: it serves, but not all of it is there.
 	ReasonDegraded = "Degraded"
-	// ReasonNotRequested: the spec does not ask for the component.
-	ReasonNotRequested = "NotRequested"
 	// ReasonPaused: spec.paused is true.
 	ReasonPaused = "Paused"
 	// ReasonWaitingForDataTier: the app waits for its data tier.

@@ -10,6 +10,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Observed is what one pass has seen. All lists hold only children of the app and are sorted by name.
@@ -37,6 +38,22 @@ type Observed struct {
 	External ExternalSecret
 	// StorageClasses are the names of the StorageClasses that the spec names and that exist.
 	StorageClasses map[string]bool
+	// Warnings is what the cluster says in events of children that cannot come up, by KIND/NAME. It is
+	// asked for only while something is missing.
+	Warnings map[string]string
+	// Children are all objects that belong to the app, of all kinds.
+	Children []Child
+}
+
+// Child is an object that belongs to the app.
+type Child struct {
+	APIVersion, Kind, Name string
+	UID                    types.UID
+	ResourceVersion        string
+	// Owned says that the app is its controller.
+	Owned bool
+	// Revision is the revision that it belongs to, or empty.
+	Revision string
 }
 
 // Config is the content of a ConfigMap.

@@ -1,0 +1,108 @@
+// Command operator runs the ScalableApp operator: flags and wiring, no logic.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/controllers"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/plan"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+type options struct {
+	leaderElect     bool
+	metricsAddress  string
+	probeAddress    string
+	postgresImage   string
+	redisImage      string
+	watchNamespaces string
+	concurrency     int
+	zap             zap.Options
+}
+
+func main() {
+	var o options
+	flag.BoolVar(&o.leaderElect, "leader-elect", false, "Let only one of several operators act at a time.")
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Where /metrics is served; 0 serves none.")
+	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served.")
+	flag.StringVar(&o.postgresImage, "postgres-image", "scalableapp/postgres:17", "Image of PostgreSQL with Patroni (images/postgres).")
+	flag.StringVar(&o.redisImage, "redis-image", "scalableapp/redis:8", "Image of Redis (images/redis).")
+	flag.StringVar(&o.watchNamespaces, "watch-namespaces", "", "Namespaces to act in, separated by commas; empty for all.")
+	flag.IntVar(&o.concurrency, "max-concurrent-reconciles", 4, "How many apps are worked on at once.")
+	o.zap.BindFlags(flag.CommandLine)
+	flag.Parse()
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "operator:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return err
+		}
+	}
+	namespace := os.Getenv("POD_NAMESPACE")
+	if namespace == "" {
+		return fmt.Errorf("the variable POD_NAMESPACE is not set; it names the operator's own namespace (fieldRef metadata.namespace)")
+	}
+	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         cacheOptions(o.watchNamespaces),
+		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "scalableapp-operator",
+		LeaderElectionNamespace:       namespace,
+		LeaderElectionReleaseOnCancel: true, // the next one need not wait for the lease to run out
+	})
+	if err != nil {
+		return err
+	}
+	ctx := ctrl.SetupSignalHandler()
+	err = controllers.Setup(ctx, mgr, plan.Config{
+		Images:            components.Images{Postgres: o.postgresImage, Redis: o.redisImage},
+		OperatorNamespace: namespace,
+	}, o.concurrency)
+	if err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting", "version", version, "postgresImage", o.postgresImage, "redisImage", o.redisImage)
+	return mgr.Start(ctx)
+}
+
+func cacheOptions(watchNamespaces string) cache.Options {
+	options := controllers.CacheOptions()
+	if watchNamespaces == "" {
+		return options
+	}
+	options.DefaultNamespaces = map[string]cache.Config{}
+	for name := range strings.SplitSeq(watchNamespaces, ",") {
+		options.DefaultNamespaces[strings.TrimSpace(name)] = cache.Config{}
+	}
+	return options
+}

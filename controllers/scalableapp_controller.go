@@ -1,0 +1,155 @@
+// Package controllers holds the one controller: it reads, lets the core decide, and writes.
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/apply"
+	"github.com/scalableapp/scalableapp-operator/internal/observe"
+	"github.com/scalableapp/scalableapp-operator/internal/plan"
+	"github.com/scalableapp/scalableapp-operator/internal/status"
+)
+
+// Reconciler makes the cluster so as each ScalableApp wants it.
+type Reconciler struct {
+	Client   client.Client
+	Observer *observe.Observer
+	Executor *apply.Executor
+	Recorder events.EventRecorder
+	Config   plan.Config
+}
+
+// Reconcile is one pass for one app.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	app := &v1alpha1.ScalableApp{}
+	if err := r.Client.Get(ctx, req.NamespacedName, app); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !app.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // its children have it as their owner and go with it
+	}
+	seen, err := r.Observer.Observe(ctx, app)
+	if err != nil {
+		return r.failed(ctx, app, app.Status, fmt.Errorf("observe: %w", err))
+	}
+	p := plan.Build(app, seen, r.Config)
+	log.FromContext(ctx).V(1).Info("Decided", "plan", p.String())
+
+	// The decision is stored before anything is done, so that a pass that is cut short is continued by
+	// the next. A failure to write stays in status until a pass has written everything.
+	recorded := p.Status
+	failure := status.StoredFailure(app.Status)
+	if failure != nil {
+		recorded = status.WithFailure(p.Status, app.Status, *failure, metav1.NewTime(seen.Now))
+	}
+	if err := r.record(ctx, app, recorded); err != nil {
+		return quiet(err)
+	}
+	r.announce(app, p)
+	if err := r.Executor.Execute(ctx, app, p); err != nil {
+		return r.failed(ctx, app, p.Status, err)
+	}
+	if failure != nil {
+		if err := r.record(ctx, app, p.Status); err != nil {
+			return quiet(err)
+		}
+	}
+	return ctrl.Result{RequeueAfter: p.Wake}, nil
+}
+
+// record stores a status, unless it is stored already. Somebody else's write in between is a conflict:
+// then the pass is made again with the newer object.
+func (r *Reconciler) record(ctx context.Context, app *v1alpha1.ScalableApp, status v1alpha1.ScalableAppStatus) error {
+	if reflect.DeepEqual(normal(app.Status), normal(status)) {
+		return nil
+	}
+	before := app.DeepCopy()
+	app.Status = status
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, app, patch, client.FieldOwner("scalableapp-operator-status")); err != nil {
+		return fmt.Errorf("store status: %w", err)
+	}
+	return nil
+}
+
+// normal is a status as it reads after it was stored: times in whole seconds of one zone.
+func normal(s v1alpha1.ScalableAppStatus) v1alpha1.ScalableAppStatus {
+	out := *s.DeepCopy()
+	for i := range out.Conditions {
+		out.Conditions[i].LastTransitionTime = out.Conditions[i].LastTransitionTime.Rfc3339Copy()
+	}
+	if out.Rollout.ProgressTime != nil {
+		out.Rollout.ProgressTime = new(out.Rollout.ProgressTime.Rfc3339Copy())
+	}
+	return out
+}
+
+// failed says in status why the pass could not do what it wanted, and has it tried again.
+func (r *Reconciler) failed(ctx context.Context, app *v1alpha1.ScalableApp, wanted v1alpha1.ScalableAppStatus, err error) (ctrl.Result, error) {
+	failure, known := explain(err)
+	if !known {
+		return quiet(err) // it passes by itself: a conflict, an API server that is away
+	}
+	stored := status.WithFailure(wanted, app.Status, failure, metav1.NewTime(r.Observer.Now()))
+	if before := status.StoredFailure(app.Status); before == nil || *before != failure {
+		r.Recorder.Eventf(app, nil, corev1.EventTypeWarning, failure.Reason, "Apply", "%s", failure.Message)
+	}
+	if recordErr := r.record(ctx, app, stored); recordErr != nil {
+		return quiet(errors.Join(err, recordErr))
+	}
+	return ctrl.Result{}, err
+}
+
+// explain turns an error of the API server into words for status. Unknown errors pass by themselves.
+func explain(err error) (status.Failure, bool) {
+	for _, each := range unjoin(err) {
+		var conflict *apply.ConflictError
+		switch {
+		case errors.As(each, &conflict):
+			return status.Failure{Reason: v1alpha1.ReasonNameConflict, Message: conflict.Error()}, true
+		case apierrors.IsForbidden(each) && strings.Contains(each.Error(), "exceeded quota"):
+			return status.Failure{Reason: v1alpha1.ReasonQuotaExceeded, Message: each.Error()}, true
+		case apierrors.IsForbidden(each):
+			return status.Failure{Reason: v1alpha1.ReasonForbidden, Message: each.Error()}, true
+		case apierrors.IsInvalid(each), apierrors.IsBadRequest(each):
+			return status.Failure{Reason: v1alpha1.ReasonRefused, Message: each.Error()}, true
+		}
+	}
+	return status.Failure{}, false
+}
+
+func unjoin(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// quiet has a pass made again without an error in the log when it only met a newer object.
+func quiet(err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: retryConflict}, nil
+	}
+	return ctrl.Result{}, err
+}
+
+// announce emits the events of a pass whose decision is stored.
+func (r *Reconciler) announce(app *v1alpha1.ScalableApp, p plan.Plan) {
+	for _, e := range p.Events {
+		r.Recorder.Eventf(app, nil, e.Type, e.Reason, e.Action, "%s", e.Message)
+	}
+}

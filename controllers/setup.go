@@ -1,0 +1,149 @@
+package controllers
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/apply"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/observe"
+	"github.com/scalableapp/scalableapp-operator/internal/plan"
+	"github.com/scalableapp/scalableapp-operator/internal/revision"
+)
+
+// The operator's permissions. Children are read through caches that select our label, which needs
+// list and watch; the user's own Secrets are read one by one, by name.
+//
+// +kubebuilder:rbac:groups=apps.scalableapp.dev,resources=scalableapps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps.scalableapp.dev,resources=scalableapps/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=apps.scalableapp.dev,resources=scalableapps/finalizers,verbs=update
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;controllerrevisions,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=services;serviceaccounts;secrets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=get
+//
+// What Patroni's pods may do, the operator must be allowed to give them: configmaps and pods.
+//
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+
+// retryConflict is how soon a pass is made again that met a newer object than its cache held.
+const retryConflict = 200 * time.Millisecond
+
+// configIndex finds the ScalableApps that refer to a ConfigMap.
+const configIndex = "config"
+
+// CacheOptions are the caches of the operator: of the app's children only those that carry our label.
+func CacheOptions() cache.Options {
+	ours := labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy})
+	byObject := map[client.Object]cache.ByObject{}
+	for _, kind := range observe.Kinds {
+		byObject[kind.Object] = cache.ByObject{Label: ours}
+	}
+	return cache.Options{ByObject: byObject, ReaderFailOnMissingInformer: true}
+}
+
+// Setup wires the controller into a manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, concurrency int) error {
+	metadata, err := metadataCache(mgr)
+	if err != nil {
+		return err
+	}
+	live := mgr.GetAPIReader()
+	r := &Reconciler{
+		Client: mgr.GetClient(),
+		Observer: &observe.Observer{
+			Cached: mgr.GetCache(), Live: live, Scheme: mgr.GetScheme(), Now: time.Now,
+			Config: &observe.ConfigReader{Metadata: metadata, Live: live},
+		},
+		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live},
+		Recorder: mgr.GetEventRecorder("scalableapp-operator"),
+		Config:   config,
+	}
+	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ScalableApp{}, configIndex, func(o client.Object) []string {
+		return revision.ConfigNames(&o.(*v1alpha1.ScalableApp).Spec.App)
+	})
+	if err != nil {
+		return err
+	}
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named("scalableapp").
+		For(&v1alpha1.ScalableApp{}, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: concurrency,
+			ReconciliationTimeout:   2 * time.Minute,
+			// What fails is tried again soon and then ever more rarely, but never less than once a
+			// minute: a person who has mended the cause should not have to wait.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](500*time.Millisecond, time.Minute),
+		})
+	for _, kind := range observe.Kinds {
+		b = b.Watches(kind.Object, handler.EnqueueRequestsFromMapFunc(appOfChild), builder.WithPredicates(tells()))
+	}
+	b = b.WatchesRawSource(configSource(metadata, mgr.GetClient()))
+	return b.Complete(r)
+}
+
+// appOfChild finds the app of a child by its label: that of Patroni's records and of pods too, whose
+// owner is somebody else.
+func appOfChild(_ context.Context, object client.Object) []reconcile.Request {
+	name := object.GetLabels()[naming.LabelInstance]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// tells lets through the changes of children that tell something new. Patroni renews its leader
+// record every few seconds and writes its position into its pod's annotations: a pass for each would
+// never let the operator rest.
+func tells() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return !equality.Semantic.DeepEqual(essence(e.ObjectOld), essence(e.ObjectNew))
+	}}
+}
+
+// noise are the annotations that Patroni renews.
+var noise = []string{"renewTime", "optime", "ttl", "slots", "status", "retain_slots", "failsafe"}
+
+// essence is what of a child matters to a decision.
+func essence(object client.Object) client.Object {
+	out := object.DeepCopyObject().(client.Object)
+	out.SetResourceVersion("")
+	out.SetManagedFields(nil)
+	annotations := maps.Clone(out.GetAnnotations())
+	for _, key := range noise {
+		delete(annotations, key)
+	}
+	out.SetAnnotations(annotations)
+	if pod, ok := out.(*corev1.Pod); ok {
+		for i := range pod.Status.Conditions {
+			pod.Status.Conditions[i].LastProbeTime.Reset()
+		}
+	}
+	return out
+}

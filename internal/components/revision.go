@@ -1,0 +1,46 @@
+package components
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	batchv1ac "k8s.io/client-go/applyconfigurations/batch/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/revision"
+)
+
+// Record is the ControllerRevision that keeps a revision: what going back restores.
+func Record(in Input, r revision.Revision, number int64, migrated bool) Object {
+	record := appsv1ac.ControllerRevision(r.Name, in.App.Namespace).
+		WithLabels(revisionLabels(in.App, r.Name)).
+		WithOwnerReferences(owner(in.App)).
+		WithRevision(number).
+		WithData(runtime.RawExtension{Raw: r.Data})
+	if migrated {
+		record.WithAnnotations(map[string]string{naming.AnnotationMigrated: "true"})
+	}
+	return Object{Intent: record}
+}
+
+// Migration is the Job that prepares the database for a revision, with the copies of ConfigMaps that
+// it needs. A Job's template cannot change, so it is made once.
+func Migration(in Input, r revision.Revision) []Object {
+	spec := r.AppSpec(func(i int) string { return naming.RevisionConfig(r.Name, i) })
+	container := appContainer(in.App, r, spec)
+	container.Command, container.Args = nil, nil
+	container.WithCommand(spec.Migration.Command...)
+	labels := labels(in.App, naming.ComponentMigration)
+	labels[naming.LabelRevision] = r.Name
+	job := batchv1ac.Job(naming.Migration(r.Name), in.App.Namespace).
+		WithLabels(labels).
+		WithOwnerReferences(owner(in.App)).
+		WithSpec(batchv1ac.JobSpec().
+			WithBackoffLimit(3).
+			WithActiveDeadlineSeconds(int64(*spec.Migration.TimeoutSeconds)).
+			WithTemplate(corev1ac.PodTemplateSpec().
+				WithLabels(labels).
+				WithSpec(podSpec(in.App, r, spec, container).WithRestartPolicy(corev1.RestartPolicyNever))))
+	return append(RevisionConfig(in, r), Object{Intent: job, Mode: Created})
+}

@@ -1,0 +1,99 @@
+// Package events is the list of the events that the operator emits: one for each transition that a
+// stored status shows, none while nothing changes.
+package events
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+)
+
+// Event is something that a person should know of.
+type Event struct {
+	// Type is Normal or Warning.
+	Type string
+	// Reason is a CamelCase word, Action what the operator did, Message the words.
+	Reason, Action, Message string
+}
+
+func normal(reason, action, format string, args ...any) Event {
+	return Event{corev1.EventTypeNormal, reason, action, fmt.Sprintf(format, args...)}
+}
+
+func warning(reason, action, format string, args ...any) Event {
+	return Event{corev1.EventTypeWarning, reason, action, fmt.Sprintf(format, args...)}
+}
+
+// Between are the events of the transition from one status to the next.
+func Between(before, after v1alpha1.ScalableAppStatus) []Event {
+	var events []Event
+	events = append(events, rollout(before.Rollout, after.Rollout)...)
+	events = append(events, conditions(before.Conditions, after.Conditions)...)
+	return append(events, primary(before.Database, after.Database)...)
+}
+
+func rollout(before, after v1alpha1.RolloutStatus) []Event {
+	var events []Event
+	if name(after.Candidate) != "" && name(after.Candidate) != name(before.Candidate) {
+		events = append(events, normal("RolloutStarted", "Rollout", "revision %s (%s) is to take over from %s",
+			after.Candidate.Revision, after.Candidate.Image, orNothing(name(after.Stable))))
+	}
+	if after.Stage == v1alpha1.StageMigrating && before.Stage != after.Stage {
+		events = append(events, normal("MigrationStarted", "Migrate", "the migration of %s runs", name(after.Candidate)))
+	}
+	if name(after.Stable) != "" && name(after.Stable) != name(before.Stable) {
+		events = append(events, normal("RolloutCompleted", "Rollout", "revision %s (%s) serves; before it served %s",
+			after.Stable.Revision, after.Stable.Image, orNothing(name(before.Stable))))
+	}
+	if name(before.Candidate) != "" && after.Candidate == nil && name(after.Stable) == name(before.Stable) {
+		events = append(events, normal("RolloutReverted", "Rollout", "back to revision %s; %s is given up",
+			name(after.Stable), before.Candidate.Revision))
+	}
+	return events
+}
+
+// conditions are the transitions of conditions. Reconciling is left out: Ready says the same.
+func conditions(before, after []metav1.Condition) []Event {
+	var events []Event
+	for _, c := range after {
+		old := meta.FindStatusCondition(before, c.Type)
+		switch {
+		case c.Type == v1alpha1.ConditionReconciling:
+		case c.Type == v1alpha1.ConditionStalled:
+			if old == nil || old.Reason != c.Reason {
+				events = append(events, warning(c.Reason, "Stall", "%s", c.Message))
+			}
+		case old != nil && old.Status == c.Status, old == nil && c.Status == metav1.ConditionFalse:
+		case c.Status == metav1.ConditionTrue:
+			events = append(events, normal(c.Type, "Observe", "%s", c.Message))
+		default:
+			events = append(events, warning("Not"+c.Type, "Observe", "%s: %s", c.Reason, c.Message))
+		}
+	}
+	return events
+}
+
+func primary(before, after *v1alpha1.DatabaseStatus) []Event {
+	if before == nil || after == nil || before.Primary == "" || after.Primary == "" || before.Primary == after.Primary {
+		return nil
+	}
+	return []Event{normal("PrimaryChanged", "Observe", "%s is the database's primary; before it was %s", after.Primary, before.Primary)}
+}
+
+func name(r *v1alpha1.RevisionStatus) string {
+	if r == nil {
+		return ""
+	}
+	return r.Revision
+}
+
+func orNothing(revision string) string {
+	if revision == "" {
+		return "nothing"
+	}
+	return revision
+}

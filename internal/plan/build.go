@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/events"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/revision"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
+	"github.com/scalableapp/scalableapp-operator/internal/status"
+)
+
+// Config is what the operator's own configuration adds to a decision.
+type Config struct {
+	Images            components.Images
+	OperatorNamespace string
+}
+
+// lookAgain is how soon to look again for something that no watch reports, for example a Secret of the
+// user's that does not exist yet.
+const lookAgain = 10 * time.Second
+
+// Build decides everything that one pass does. It is total: what cannot be done is said in the status.
+func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan {
+	b := builder{
+		app:  app,
+		seen: seen,
+		in:   components.Input{App: app, Observed: seen, Images: config.Images, OperatorNamespace: config.OperatorNamespace},
+	}
+	b.chooseTarget()
+	b.decideRollout()
+	p := Plan{Status: status.Build(b.statusInput()), Wake: b.wake()}
+	p.Events = events.Between(app.Status, p.Status)
+	if app.Spec.Paused != nil && *app.Spec.Paused {
+		return p
+	}
+	p.Objects = b.objects()
+	p.Deletions = b.deletions(p.Objects)
+	return p
+}
+
+// builder holds what the steps of Build hand to each other.
+type builder struct {
+	app  *v1alpha1.ScalableApp
+	seen *state.Observed
+	in   components.Input
+
+	// target is the revision that shall serve; targetErr says why there is none.
+	target    revision.Revision
+	targetErr error
+	undone    string
+	decision  rollout.Decision
+}
+
+// chooseTarget finds the revision that shall serve: the one that the spec asks for, unless it has
+// been undone.
+func (b *builder) chooseTarget() {
+	b.target, b.targetErr = revision.Of(b.app, b.seen.Config)
+	if b.targetErr != nil {
+		return
+	}
+	// Checked once, here: a template that cannot be made is no revision.
+	if _, b.targetErr = components.Revision(b.in, b.target, 0); b.targetErr != nil {
+		return
+	}
+	from, to, asked := strings.Cut(b.app.Annotations[naming.AnnotationUndo], ":")
+	if !asked || from != b.target.Name || to == from {
+		return
+	}
+	stored := b.seen.Revision(to)
+	if stored == nil {
+		b.targetErr = fmt.Errorf("the annotation %s asks for revision %s, which is not in the history; "+
+			"choose one of %s, or remove the annotation", naming.AnnotationUndo, to, strings.Join(b.history(), ", "))
+		return
+	}
+	b.undone = from
+	b.target, b.targetErr = revision.Stored(stored)
+}
+
+func (b *builder) history() []string {
+	var names []string
+	for _, r := range b.seen.Revisions {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// desired is the number of app pods that shall serve.
+func (b *builder) desired() int32 {
+	desired := int32(1)
+	if b.app.Spec.App.Replicas != nil {
+		desired = *b.app.Spec.App.Replicas
+	}
+	scaling := b.app.Spec.Autoscaling
+	if scaling == nil || desired == 0 { // 0 by hand puts the autoscaler to rest
+		return desired
+	}
+	// The autoscaler says the same 15 s later; until then its bounds hold already.
+	return min(max(desired, scaling.MinReplicas), scaling.MaxReplicas)
+}
+
+func (b *builder) statusInput() status.Input {
+	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision}
+}
+
+func (b *builder) decideRollout() {
+	if b.targetErr != nil {
+		b.decision = rollout.Decision{
+			Status: b.app.Status.Rollout, Reason: v1alpha1.ReasonInvalidSpec, Stalled: true, Sizes: b.sizesAsTheyAre(),
+		}
+		b.decision.Status.Stage = v1alpha1.StageWaiting
+		b.decision.Status.Message = b.targetErr.Error()
+		return
+	}
+	desired := b.desired()
+	surge, unavailable := bounds(b.app.Spec.Rollout.Rolling, desired)
+	target, others := b.sets()
+	b.decision = rollout.Next(rollout.Input{
+		Now: b.seen.Now, Desired: desired, MaxSurge: surge, MaxUnavailable: unavailable,
+		Deadline: deadline(b.app), Status: b.app.Status.Rollout, Target: target, Others: others,
+		Obstacle: b.obstacle(), Migration: b.migration(), Trouble: b.trouble(),
+	})
+	if b.undone != "" {
+		b.decision.Status.Message = strings.TrimSuffix(fmt.Sprintf("revision %s was undone: %s runs until spec.app changes or the annotation %s goes. %s",
+			b.undone, b.target.Name, naming.AnnotationUndo, b.decision.Status.Message), " ")
+	}
+}
+
+func deadline(app *v1alpha1.ScalableApp) time.Duration {
+	seconds := int32(600)
+	if s := app.Spec.Rollout.ProgressDeadlineSeconds; s != nil {
+		seconds = *s
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// bounds are maxSurge, rounded up, and maxUnavailable, rounded down, as numbers of pods; at least one
+// of them is 1, or nothing could ever be replaced (25% of 2 rounded down is 0).
+func bounds(spec v1alpha1.RollingSpec, desired int32) (surge, unavailable int32) {
+	scaled := func(value *intstr.IntOrString, otherwise string, up bool) int32 {
+		n, err := intstr.GetScaledValueFromIntOrPercent(intstr.ValueOrDefault(value, intstr.Parse(otherwise)), int(desired), up)
+		if err != nil {
+			return 0 // the schema lets nothing else through
+		}
+		return int32(min(n, int(desired)))
+	}
+	surge = scaled(spec.MaxSurge, "25%", true)
+	unavailable = scaled(spec.MaxUnavailable, "0", false)
+	if surge == 0 && unavailable == 0 {
+		unavailable = 1
+	}
+	return surge, unavailable
+}
+
+// obstacle is what keeps a revision from getting its first pod.
+func (b *builder) obstacle() rollout.Obstacle {
+	if missing := revision.MissingConfig(&b.target.Inputs.App, b.configOf()); len(missing) > 0 {
+		return rollout.Obstacle{Reason: v1alpha1.ReasonConfigMissing, Lasting: true,
+			Message: fmt.Sprintf("ConfigMap %s (named in app.env or app.envFrom) does not exist; create it", strings.Join(missing, ", "))}
+	}
+	if waits := status.DataTierObstacle(status.Input{App: b.app, Observed: b.seen}); waits != "" {
+		return rollout.Obstacle{Reason: v1alpha1.ReasonWaitingForDataTier, Message: b.target.Name + " waits for the data tier: " + waits}
+	}
+	return rollout.Obstacle{}
+}
+
+// configOf are the ConfigMaps that the target brings with it.
+func (b *builder) configOf() map[string]*state.Config {
+	have := map[string]*state.Config{}
+	for _, c := range b.target.Inputs.Config {
+		have[c.Name] = &state.Config{Data: c.Data, BinaryData: c.BinaryData}
+	}
+	return have
+}
+
+func (b *builder) trouble() rollout.Obstacle {
+	labels := map[string]string{naming.LabelRevision: b.target.Name, naming.LabelComponent: naming.ComponentApp}
+	if b.migration() != rollout.MigrationNone {
+		labels[naming.LabelComponent] = naming.ComponentMigration
+	}
+	trouble := status.PodTrouble(b.seen.PodsWith(labels))
+	if d := b.seen.Deployment(b.target.Name); trouble.Reason == "" && d != nil {
+		for _, c := range d.Status.Conditions { // pods that could not even be made
+			if c.Type == "ReplicaFailure" && c.Status == "True" {
+				trouble = rollout.Obstacle{Reason: v1alpha1.ReasonPodFailed, Message: c.Message}
+				if strings.Contains(c.Message, "exceeded quota") {
+					trouble.Reason = v1alpha1.ReasonQuotaExceeded
+				}
+			}
+		}
+	}
+	return trouble
+}
+
+// wake is when to look again if nothing happens until then.
+func (b *builder) wake() time.Duration {
+	wake := b.decision.Wake
+	external := b.app.Spec.Database != nil && b.app.Spec.Database.External != nil
+	waits := b.decision.Status.Stage == v1alpha1.StageWaiting && b.decision.Reason == v1alpha1.ReasonWaitingForDataTier
+	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass()
+	if polls && (wake == 0 || wake > lookAgain) {
+		wake = lookAgain
+	}
+	return wake
+}
+
+func (b *builder) missingClass() bool {
+	for _, exists := range b.seen.StorageClasses {
+		if !exists {
+			return true
+		}
+	}
+	return false
+}

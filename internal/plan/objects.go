@@ -1,0 +1,112 @@
+package plan
+
+import (
+	"errors"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/revision"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
+)
+
+var errNoRecord = errors.New("the revision has no ControllerRevision")
+
+// objects are the children as they shall be. The order is that of need: what others refer to comes
+// first, and pods of the app come last.
+func (b *builder) objects() []components.Object {
+	var objects []components.Object
+	for _, part := range []func(components.Input) []components.Object{
+		components.Credentials,
+		components.NetworkPolicies, // before the pods that they protect
+		components.Postgres,
+		components.Redis,
+		components.Bindings,
+		components.App,
+		components.Autoscaler,
+	} {
+		objects = append(objects, part(b.in)...)
+	}
+	return append(objects, b.revisionObjects()...)
+}
+
+// revisionObjects are the children of the revisions that have a part in the rollout.
+func (b *builder) revisionObjects() []components.Object {
+	var objects []components.Object
+	if b.targetErr == nil && b.decision.Status.Stage != v1alpha1.StageWaiting {
+		objects = append(objects, components.Record(b.in, b.target, b.number(), b.migrated()))
+	}
+	if b.decision.Migrate {
+		objects = append(objects, components.Migration(b.in, b.target)...)
+	}
+	for _, size := range b.decision.Sizes {
+		r, err := b.revisionOf(size.Revision)
+		if err != nil {
+			continue // its record is unreadable; its Deployment is left as it is
+		}
+		if size.Replicas == 0 && !b.live(size.Revision) && b.gone(size.Revision) {
+			continue // nothing of it runs: it is deleted
+		}
+		parts, err := components.Revision(b.in, r, size.Replicas)
+		if err != nil {
+			continue // as above: it was checked when it was the target
+		}
+		objects = append(objects, parts...)
+	}
+	return objects
+}
+
+func (b *builder) revisionOf(name string) (revision.Revision, error) {
+	if b.targetErr == nil && name == b.target.Name {
+		return b.target, nil
+	}
+	stored := b.seen.Revision(name)
+	if stored == nil {
+		return revision.Revision{}, errNoRecord
+	}
+	return revision.Stored(stored)
+}
+
+// deletions are the children that no object stands for any more.
+func (b *builder) deletions(objects []components.Object) []state.Child {
+	wanted := b.kept()
+	for _, o := range objects {
+		id := Identify(o)
+		wanted[id.Kind+"/"+id.Name] = true
+	}
+	forgotten := b.forgotten()
+	var deletions []state.Child
+	for _, child := range b.seen.Children {
+		switch {
+		case !child.Owned || wanted[child.Kind+"/"+child.Name]:
+		case child.Kind == "ControllerRevision" && !forgotten[child.Name]:
+		case child.Kind != "ControllerRevision" && child.Revision != "" && (b.live(child.Revision) || !b.gone(child.Revision)):
+			// Whatever happens, nothing that a running pod uses is deleted.
+		default:
+			deletions = append(deletions, child)
+		}
+	}
+	return deletions
+}
+
+// kept are the children, by KIND/NAME, that are made once and then named by no object, but wanted.
+func (b *builder) kept() map[string]bool {
+	kept := map[string]bool{}
+	keep := func(kind, name string) { kept[kind+"/"+name] = true }
+	if b.app.Spec.Database != nil && b.app.Spec.Database.Postgres != nil {
+		keep("Secret", naming.DatabaseCredentials(b.app))
+		keep("Secret", naming.DatabaseBinding(b.app))
+		for _, record := range naming.PatroniRecords(b.app) {
+			keep("ConfigMap", record)
+		}
+	}
+	for name, wanted := range map[string]bool{
+		naming.Sessions(b.app): b.app.Spec.Sessions != nil, naming.Cache(b.app): b.app.Spec.Cache != nil,
+	} {
+		if wanted {
+			keep("Secret", naming.RedisCredentials(name))
+			keep("Secret", naming.RedisBinding(name))
+		}
+	}
+	return kept
+}

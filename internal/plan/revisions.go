@@ -1,0 +1,140 @@
+package plan
+
+import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/revision"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
+	"github.com/scalableapp/scalableapp-operator/internal/status"
+)
+
+// sets are the pods of the target and of all other revisions that have a Deployment, newest first.
+func (b *builder) sets() (target rollout.Set, others []rollout.Set) {
+	target = b.set(b.target.Name)
+	target.Image = b.target.Inputs.App.Image
+	if target.Number == 0 {
+		target.Number = b.number()
+	}
+	for _, d := range b.seen.Deployments {
+		if d.Name != b.target.Name && d.Labels[naming.LabelRevision] == d.Name {
+			others = append(others, b.set(d.Name))
+		}
+	}
+	slices.SortFunc(others, func(x, y rollout.Set) int { return int(y.Number - x.Number) })
+	return target, others
+}
+
+// number is the number of the target.
+func (b *builder) number() int64 {
+	if stored := b.seen.Revision(b.target.Name); stored != nil {
+		return stored.Revision
+	}
+	if c := b.app.Status.Rollout.Candidate; c != nil && c.Revision == b.target.Name {
+		return c.Number // recorded, but the ControllerRevision is not seen yet
+	}
+	return revision.Number(b.seen.Revisions, b.app.Status.Rollout)
+}
+
+func (b *builder) set(name string) rollout.Set {
+	set := rollout.Set{Revision: name}
+	if stored := b.seen.Revision(name); stored != nil {
+		set.Number = stored.Revision
+		if r, err := revision.Stored(stored); err == nil {
+			set.Image = r.Inputs.App.Image
+		}
+	}
+	if d := b.seen.Deployment(name); d != nil {
+		set.Exists = true
+		if d.Spec.Replicas != nil {
+			set.Replicas = *d.Spec.Replicas
+		}
+	}
+	for _, pod := range b.seen.PodsWith(map[string]string{naming.LabelRevision: name, naming.LabelComponent: naming.ComponentApp}) {
+		if pod.DeletionTimestamp == nil {
+			set.Pods++
+		}
+		if status.Serving(pod) {
+			set.Available++
+		}
+	}
+	return set
+}
+
+// sizesAsTheyAre keeps every Deployment as it is.
+func (b *builder) sizesAsTheyAre() []rollout.Size {
+	var sizes []rollout.Size
+	for _, d := range b.seen.Deployments {
+		if d.Spec.Replicas != nil {
+			sizes = append(sizes, rollout.Size{Revision: d.Name, Replicas: *d.Spec.Replicas})
+		}
+	}
+	return sizes
+}
+
+// migrated says whether the target's migration has been done, now or at any time before.
+func (b *builder) migrated() bool {
+	if stored := b.seen.Revision(b.target.Name); stored != nil && stored.Annotations[naming.AnnotationMigrated] != "" {
+		return true
+	}
+	return jobCondition(b.seen.Job(naming.Migration(b.target.Name)), batchv1.JobComplete)
+}
+
+func (b *builder) migration() rollout.Migration {
+	switch {
+	case b.target.Inputs.App.Migration == nil || b.migrated():
+		return rollout.MigrationNone
+	case jobCondition(b.seen.Job(naming.Migration(b.target.Name)), batchv1.JobFailed):
+		return rollout.MigrationFailed
+	default:
+		return rollout.MigrationRunning
+	}
+}
+
+func jobCondition(job *batchv1.Job, kind batchv1.JobConditionType) bool {
+	return job != nil && slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return c.Type == kind && c.Status == corev1.ConditionTrue
+	})
+}
+
+// live says whether a revision has a part in the rollout.
+func (b *builder) live(name string) bool {
+	s := b.decision.Status
+	return name == b.target.Name ||
+		(s.Stable != nil && s.Stable.Revision == name) || (s.Candidate != nil && s.Candidate.Revision == name)
+}
+
+// gone says whether nothing of a revision runs any more.
+func (b *builder) gone(name string) bool {
+	d := b.seen.Deployment(name)
+	if d == nil {
+		return true
+	}
+	asked := d.Spec.Replicas == nil || *d.Spec.Replicas > 0
+	return !asked && d.Status.ObservedGeneration >= d.Generation && d.Status.Replicas == 0 &&
+		len(b.seen.PodsWith(map[string]string{naming.LabelRevision: name})) == 0
+}
+
+// forgotten are the revisions beyond the history limit: the oldest that have no part in the rollout.
+func (b *builder) forgotten() map[string]bool {
+	limit := 10
+	if l := b.app.Spec.Rollout.RevisionHistoryLimit; l != nil {
+		limit = int(*l)
+	}
+	var idle []*appsv1.ControllerRevision
+	for _, r := range b.seen.Revisions {
+		if !b.live(r.Name) && b.gone(r.Name) {
+			idle = append(idle, r)
+		}
+	}
+	slices.SortFunc(idle, func(x, y *appsv1.ControllerRevision) int { return int(x.Revision - y.Revision) })
+	forget := map[string]bool{}
+	for _, r := range idle[:max(0, len(idle)-limit)] {
+		forget[r.Name] = true
+	}
+	return forget
+}

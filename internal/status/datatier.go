@@ -1,0 +1,172 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+// DataTierObstacle is what the app's first pod must wait for: the parts of the data tier that are
+// not ready, in words. Empty means that all are.
+func DataTierObstacle(in Input) string {
+	var waits []string
+	for _, v := range []verdict{database(in), sessions(in), cache(in)} {
+		if !v.ok && v.reason != "" {
+			waits = append(waits, fmt.Sprintf("%s (%s)", strings.ToLower(strings.TrimSuffix(v.kind, "Ready")), v.message))
+		}
+	}
+	return strings.Join(waits, ", ")
+}
+
+// database is the condition DatabaseReady.
+func database(in Input) verdict {
+	const kind = v1alpha1.ConditionDatabaseReady
+	spec := in.App.Spec.Database
+	switch {
+	case spec == nil:
+		return verdict{}
+	case spec.External != nil:
+		return externalDatabase(in)
+	}
+	v := statefulSet(in, kind, naming.Database(in.App), naming.ComponentDatabase, spec.Postgres.Instances, spec.Postgres.Storage.StorageClassName)
+	status := databaseStatus(in)
+	switch {
+	case !v.ok && status.ReadyInstances > 0 && status.Primary != "":
+		v.message = fmt.Sprintf("%s takes writes, but %s", status.Primary, v.message)
+	case v.ok && status.Primary == "":
+		v = bad(kind, v1alpha1.ReasonUnavailable, "no instance is the primary")
+	case v.ok && len(status.Synchronous) == 0 && spec.Postgres.Instances > 1 && spec.Postgres.Durability != v1alpha1.DurabilityAsynchronous:
+		v = bad(kind, v1alpha1.ReasonDegraded, "%s takes writes, but no standby is in step", status.Primary)
+	case v.ok:
+		v.message = fmt.Sprintf("%s takes writes, %d of %d instances are ready", status.Primary, status.ReadyInstances, status.Instances)
+	}
+	return v
+}
+
+func externalDatabase(in Input) verdict {
+	const kind = v1alpha1.ConditionDatabaseReady
+	name := in.App.Spec.Database.External.SecretName
+	if !in.Observed.External.Exists {
+		v := bad(kind, v1alpha1.ReasonSecretMissing, "Secret %s (database.external.secretName) does not exist; create it with a key uri", name)
+		v.lasting = true
+		return v
+	}
+	for _, key := range in.Observed.External.Keys {
+		if key == "uri" {
+			return good(kind, fmt.Sprintf("bound to the database that Secret %s names", name))
+		}
+	}
+	v := bad(kind, v1alpha1.ReasonSecretIncomplete, "Secret %s (database.external.secretName) has no key uri; add it: postgres://USER:PASSWORD@HOST:PORT/DATABASE", name)
+	v.lasting = true
+	return v
+}
+
+func databaseStatus(in Input) *v1alpha1.DatabaseStatus {
+	if in.App.Spec.Database == nil || in.App.Spec.Database.Postgres == nil {
+		return nil
+	}
+	status := &v1alpha1.DatabaseStatus{Instances: in.App.Spec.Database.Postgres.Instances}
+	leader := ""
+	if record := in.Observed.ConfigMap(naming.DatabaseLeader(in.App)); record != nil {
+		leader = record.Annotations["leader"]
+	}
+	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, naming.ComponentDatabase)) {
+		if !Serving(pod) {
+			continue
+		}
+		status.ReadyInstances++
+		// Both must say so: a node that froze keeps its label, and a leader record outlives its pod.
+		if pod.Labels[naming.LabelRole] == "primary" && pod.Name == leader {
+			status.Primary = pod.Name
+		}
+	}
+	if record := in.Observed.ConfigMap(naming.DatabaseSync(in.App)); record != nil && status.Primary != "" {
+		for name := range strings.SplitSeq(record.Annotations["sync_standby"], ",") {
+			if name != "" {
+				status.Synchronous = append(status.Synchronous, name)
+			}
+		}
+	}
+	return status
+}
+
+// sessions is the condition SessionsReady.
+func sessions(in Input) verdict {
+	if in.App.Spec.Sessions == nil {
+		return verdict{}
+	}
+	var class *string
+	if redis := in.App.Spec.Sessions.Redis; redis != nil && redis.Persistence != v1alpha1.PersistenceDisabled {
+		class = redis.Storage.StorageClassName
+	}
+	return statefulSet(in, v1alpha1.ConditionSessionsReady, naming.Sessions(in.App), naming.ComponentSessions, 1, class)
+}
+
+// cache is the condition CacheReady.
+func cache(in Input) verdict {
+	if in.App.Spec.Cache == nil {
+		return verdict{}
+	}
+	return statefulSet(in, v1alpha1.ConditionCacheReady, naming.Cache(in.App), naming.ComponentCache, 1, nil)
+}
+
+// statefulSet says how the pods of a StatefulSet are.
+func statefulSet(in Input, kind, name, component string, wanted int32, class *string) verdict {
+	if class != nil && !in.Observed.StorageClasses[*class] {
+		v := bad(kind, v1alpha1.ReasonStorageClassMissing, "StorageClass %s does not exist; create it, or create the app with another", *class)
+		v.lasting = true
+		return v
+	}
+	set := in.Observed.StatefulSet(name)
+	if set == nil {
+		return bad(kind, v1alpha1.ReasonProgressing, "%s is being created", name)
+	}
+	pods := in.Observed.PodsWith(naming.Selector(in.App, component))
+	ready := int32(0)
+	for _, pod := range pods {
+		if Serving(pod) {
+			ready++
+		}
+	}
+	switch {
+	case ready >= wanted && set.Status.ObservedGeneration >= set.Generation && set.Status.UpdatedReplicas >= wanted:
+		return good(kind, fmt.Sprintf("%d of %d pods are ready", ready, wanted))
+	case ready >= wanted:
+		return bad(kind, v1alpha1.ReasonProgressing, "pods of %s are being replaced", name)
+	}
+	v := bad(kind, v1alpha1.ReasonProgressing, "%d of %d pods are ready", ready, wanted)
+	if trouble := PodTrouble(pods); trouble.Reason != "" && trouble.Reason != v1alpha1.ReasonNeverReady {
+		v.reason, v.message = trouble.Reason, v.message+": "+trouble.Message
+	}
+	if warning := warningOf(in, name, pods); warning != "" {
+		v.message += ": " + warning
+		v.reason = v1alpha1.ReasonVolumePending
+		if strings.Contains(warning, "exceeded quota") {
+			v.reason, v.lasting = v1alpha1.ReasonQuotaExceeded, true
+		}
+	}
+	return v
+}
+
+// warningOf is what the cluster says in events of a StatefulSet whose pods cannot be made, or of
+// their volumes; a StatefulSet has no condition for it.
+func warningOf(in Input, name string, pods []*corev1.Pod) string {
+	if warning := in.Observed.Warnings["StatefulSet/"+name]; warning != "" {
+		return warning
+	}
+	for _, pod := range pods {
+		for _, volume := range pod.Spec.Volumes {
+			if volume.PersistentVolumeClaim == nil {
+				continue
+			}
+			if warning := in.Observed.Warnings["PersistentVolumeClaim/"+volume.PersistentVolumeClaim.ClaimName]; warning != "" {
+				return warning
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,197 @@
+// Package status makes the whole new status of an app in one value: one function for each condition,
+// recomputed in every pass from what was seen.
+package status
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
+)
+
+// Input is all that the status is made from.
+type Input struct {
+	App      *v1alpha1.ScalableApp
+	Observed *state.Observed
+	// Desired is the number of app pods that shall serve.
+	Desired int32
+	// Rollout is what was decided about the rollout.
+	Rollout rollout.Decision
+}
+
+// verdict is the state of one component; the zero verdict means that the spec does not ask for it.
+type verdict struct {
+	kind    string
+	ok      bool
+	reason  string
+	message string
+	// lasting troubles do not pass by themselves.
+	lasting bool
+}
+
+func good(kind, message string) verdict {
+	return verdict{kind: kind, ok: true, reason: v1alpha1.ReasonReady, message: message}
+}
+
+func bad(kind, reason, format string, args ...any) verdict {
+	return verdict{kind: kind, reason: reason, message: fmt.Sprintf(format, args...)}
+}
+
+// Build makes the whole new status.
+func Build(in Input) v1alpha1.ScalableAppStatus {
+	status := v1alpha1.ScalableAppStatus{
+		ObservedGeneration: in.App.Generation,
+		App:                appStatus(in),
+		Rollout:            in.Rollout.Status,
+		Database:           databaseStatus(in),
+		Endpoints:          endpoints(in.App),
+	}
+	verdicts := []verdict{database(in), sessions(in), cache(in), released(in), available(in), autoscaling(in)}
+	ready := summary(in, verdicts)
+	for _, conditions := range [][]verdict{{ready}, verdicts} {
+		for _, v := range conditions {
+			if v.kind != "" {
+				set(&status, in, v)
+			}
+		}
+	}
+	switch {
+	case ready.ok:
+	case ready.lasting:
+		ready.kind, ready.ok = v1alpha1.ConditionStalled, true
+		set(&status, in, ready)
+	default:
+		ready.kind, ready.ok = v1alpha1.ConditionReconciling, true
+		set(&status, in, ready)
+	}
+	return status
+}
+
+// set puts a condition into the new status. The time of its last transition is that of the stored
+// condition as long as its status is the same.
+func set(status *v1alpha1.ScalableAppStatus, in Input, v verdict) {
+	condition := metav1.Condition{
+		Type: v.kind, Status: metav1.ConditionFalse, Reason: v.reason, Message: v.message,
+		ObservedGeneration: in.App.Generation, LastTransitionTime: metav1.NewTime(in.Observed.Now),
+	}
+	if v.ok {
+		condition.Status = metav1.ConditionTrue
+	}
+	before := meta.FindStatusCondition(in.App.Status.Conditions, v.kind)
+	if before != nil && before.Status == condition.Status {
+		condition.LastTransitionTime = before.LastTransitionTime
+	}
+	status.Conditions = append(status.Conditions, condition)
+}
+
+// summary is the condition Ready: true when every part is, otherwise the first part that is not, those
+// that need a person before those that pass by themselves.
+func summary(in Input, verdicts []verdict) verdict {
+	var first *verdict
+	for i := range verdicts {
+		v := &verdicts[i]
+		if v.ok || v.reason == "" {
+			continue
+		}
+		if first == nil || (v.lasting && !first.lasting) {
+			first = v
+		}
+	}
+	if first == nil {
+		return good(v1alpha1.ConditionReady, fmt.Sprintf("%d of %d pods serve %s", serving(in), in.Desired, in.App.Spec.App.Image))
+	}
+	return verdict{kind: v1alpha1.ConditionReady, reason: first.reason, message: first.message, lasting: first.lasting}
+}
+
+// released is not a condition of its own: it is the rollout's share in Ready.
+func released(in Input) verdict {
+	if in.Rollout.Status.Stage == v1alpha1.StageStable {
+		return complete(in)
+	}
+	reason := in.Rollout.Reason
+	message := in.Rollout.Status.Message
+	if in.App.Spec.Paused != nil && *in.App.Spec.Paused {
+		reason, message = v1alpha1.ReasonPaused, "spec.paused is true: nothing is changed. "+message
+	}
+	return verdict{reason: reason, message: message, lasting: in.Rollout.Stalled}
+}
+
+// complete says whether as many pods serve as are wanted.
+func complete(in Input) verdict {
+	n := serving(in)
+	if n >= in.Desired {
+		return verdict{ok: true}
+	}
+	v := bad("", v1alpha1.ReasonDegraded, "%d of %d pods serve", n, in.Desired)
+	if trouble := PodTrouble(in.Observed.PodsWith(naming.Selector(in.App, naming.ComponentApp))); trouble.Message != "" {
+		v.message += ": " + trouble.Message
+	}
+	return v
+}
+
+func serving(in Input) int32 {
+	var n int32
+	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, naming.ComponentApp)) {
+		if Serving(pod) {
+			n++
+		}
+	}
+	return n
+}
+
+// available is the condition Available: the app serves, whichever revision does it.
+func available(in Input) verdict {
+	const kind = v1alpha1.ConditionAvailable
+	n := serving(in)
+	switch {
+	case n >= in.Desired:
+		return good(kind, fmt.Sprintf("%d of %d pods serve", n, in.Desired))
+	case n > 0:
+		// It serves, so Available is True; that pods are missing is said by Ready (see complete).
+		return verdict{kind: kind, ok: true, reason: v1alpha1.ReasonDegraded, message: fmt.Sprintf("%d of %d pods serve", n, in.Desired)}
+	default:
+		v := bad(kind, v1alpha1.ReasonUnavailable, "no pod serves, %d are wanted", in.Desired)
+		if trouble := PodTrouble(in.Observed.PodsWith(naming.Selector(in.App, naming.ComponentApp))); trouble.Message != "" {
+			v.reason, v.message = trouble.Reason, v.message+": "+trouble.Message
+		}
+		return v
+	}
+}
+
+func appStatus(in Input) v1alpha1.AppStatus {
+	var pods int32
+	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, naming.ComponentApp)) {
+		if pod.DeletionTimestamp == nil {
+			pods++
+		}
+	}
+	n := serving(in)
+	return v1alpha1.AppStatus{
+		Replicas: pods, ReadyReplicas: n, Ready: fmt.Sprintf("%d/%d", n, in.Desired),
+		Selector: labels.SelectorFromSet(naming.Selector(in.App, naming.ComponentApp)).String(),
+	}
+}
+
+func endpoints(app *v1alpha1.ScalableApp) v1alpha1.EndpointsStatus {
+	address := func(service string, port int) string {
+		return fmt.Sprintf("%s.%s.svc:%d", service, app.Namespace, port)
+	}
+	e := v1alpha1.EndpointsStatus{App: address(naming.Service(app), 80)}
+	if app.Spec.Database != nil && app.Spec.Database.Postgres != nil {
+		e.DatabaseReadWrite = address(naming.DatabaseReadWrite(app), 5432)
+		e.DatabaseReadOnly = address(naming.DatabaseReadOnly(app), 5432)
+	}
+	if app.Spec.Sessions != nil {
+		e.Sessions = address(naming.Sessions(app), 6379)
+	}
+	if app.Spec.Cache != nil {
+		e.Cache = address(naming.Cache(app), 6379)
+	}
+	return e
+}
