@@ -77,6 +77,10 @@ func (a app) up() *cobra.Command {
 		Short: "Start the cluster, or complete it; does nothing if it is healthy",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			// Before anything that takes minutes.
+			if err := (&cluster.Cluster{Layout: a.layout}).Conflict(o.Replace); err != nil {
+				return err
+			}
 			if err := debian.Ensure(a.progress); err != nil {
 				return err
 			}

@@ -33,18 +33,28 @@ func (c *Cluster) Down(force bool) error {
 	return c.Progress.Step("removing the cluster", nil, func() error { return c.teardown(c.Layout.State, keepNothing) })
 }
 
+// Conflict returns an error if another checkout's cluster is up and must not be removed.
+func (c *Cluster) Conflict(force bool) error {
+	dir, abandoned := Owner()
+	if dir == "" || dir == c.Layout.State || abandoned || force {
+		return nil
+	}
+	root := filepath.Dir(dir)
+	return fmt.Errorf("the cluster of another checkout, %s, is up, and a machine can have one only.\n"+
+		"Remove it with `go -C %s/test/cluster run . down`, or let this command do that with --replace", root, root)
+}
+
 // checkOwner deals with the cluster of another checkout: names on a machine are fixed, so there can
 // be one only.
 func (c *Cluster) checkOwner(force bool) error {
+	if err := c.Conflict(force); err != nil {
+		return err
+	}
 	dir, abandoned := Owner()
 	if dir == "" || dir == c.Layout.State && !abandoned {
 		return nil
 	}
 	root := filepath.Dir(dir)
-	if !abandoned && !force {
-		return fmt.Errorf("the cluster of another checkout, %s, is up, and a machine can have one only.\n"+
-			"Remove it with `go -C %s/test/cluster run . down`, or let this command do that with --replace", root, root)
-	}
 	return c.Progress.Step("removing the cluster of "+root, nil, func() error {
 		other := *c
 		other.Layout.Root, other.Layout.State = root, dir
