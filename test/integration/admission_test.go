@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -439,18 +440,27 @@ func wantRefusal(t *testing.T, err error, want []string) {
 	}
 }
 
-// newClient validates fields strictly, as kubectl does by default.
+// newClient validates fields strictly, as kubectl does by default. A warning of the API server fails
+// the test: it would be the first thing that a user sees.
 func newClient(t *testing.T) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
-	k8s, err := client.New(config, client.Options{Scheme: scheme})
+	strict := rest.CopyConfig(config)
+	strict.WarningHandler = warnings{t}
+	k8s, err := client.New(strict, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client.WithFieldValidation(k8s, metav1.FieldValidationStrict)
+}
+
+type warnings struct{ t *testing.T }
+
+func (w warnings) HandleWarningHeader(_ int, _, text string) {
+	w.t.Errorf("the API server warns: %s", text)
 }
 
 // namespace makes a namespace of the test's own: nothing ever ends in an API server without controllers.
