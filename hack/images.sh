@@ -19,7 +19,7 @@ ROOT=$(cd "$(dirname "$0")/.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/scalableapp-operator/images
 ARCH=${ARCH:-$(go env GOARCH)}
 BASE=debian:trixie-slim
-RECIPE=1 # raise it when a change below must rebuild what is cached
+RECIPE=2 # raise it when a change below must rebuild what is cached
 TAG='' REFRESH='' SIZES=''
 BUILD_ARGS=()
 NAMES=()
@@ -97,7 +97,7 @@ install_tools() {
 
 # The base image as upstream names it, made of Debian's packages: no registry is needed.
 make_base() {
-    local archive=$CACHE/base-trixie-slim-$RECIPE.tar
+    local archive=$CACHE/base-trixie-slim.tar
     if [ -n "$REFRESH" ] || [ ! -s "$archive" ]; then
         step "base: $BASE by mmdebstrap" bootstrap "$archive.tmp"
         mv "$archive.tmp" "$archive"
@@ -177,13 +177,15 @@ input_hash() {
 }
 
 with_buildah() {
-    local reference=$1 archive=$2 flags=()
+    local reference=$1 archive=$2 flags=() id
     # A binary alone makes the same image each time. Not so Debian's: compiled Python knows its source's date.
     [ "$CONTEXT" = "$ROOT/images/$name" ] || flags=(--timestamp 0 --arch "$ARCH")
     buildah "${STORE[@]}" bud --isolation chroot --network host --pull-never "${flags[@]}" "${ARGS[@]}" \
-        --file "$DOCKERFILE" --tag "localhost/$reference" "$CONTEXT"
-    buildah "${STORE[@]}" push "localhost/$reference" "docker-archive:$archive:$reference"
-    buildah "${STORE[@]}" rmi "localhost/$reference"
+        --file "$DOCKERFILE" --iidfile "$CACHE/iid" "$CONTEXT"
+    id=$(cat "$CACHE/iid")
+    # By id: an image that buildah has given a name of its own would carry that name into the archive.
+    buildah "${STORE[@]}" push "$id" "docker-archive:$archive:$reference"
+    buildah "${STORE[@]}" rmi "$id"
 }
 
 with_docker() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/scalableapp/scalableapp-operator/sample-app/internal/dep"
+	"github.com/scalableapp/scalableapp-operator/sample-app/internal/redisconn"
 	"github.com/scalableapp/scalableapp-operator/sample-app/internal/telemetry"
 )
 
@@ -48,14 +50,10 @@ func Open(url string, ttl time.Duration, metrics *telemetry.Metrics) (*Cache, er
 	if url == "" {
 		return c, nil
 	}
-	options, err := redis.ParseURL(url)
+	options, err := redisconn.Options(url, opTimeout)
 	if err != nil {
-		return nil, errors.New("cache: CACHE_URL is not a Redis URL") // the cause would repeat the password
+		return nil, fmt.Errorf("CACHE_URL: %w", err)
 	}
-	options.MaxRetries = -1
-	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = opTimeout, opTimeout, opTimeout
-	options.ContextTimeoutEnabled = true
-	options.ConnMaxLifetime = 5 * time.Minute
 	c.client = redis.NewClient(options)
 	metrics.WatchRedis(dep.Cache, c.client)
 	return c, nil

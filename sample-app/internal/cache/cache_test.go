@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,7 +125,7 @@ func TestAFailedLoadIsNotCached(t *testing.T) {
 
 func TestAURLThatIsNoneIsRefusedWithoutItsPassword(t *testing.T) {
 	_, err := Open("http://user:hunter2@host", time.Minute, telemetry.New("", ""))
-	if err == nil || errors.Unwrap(err) != nil {
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/scalableapp/scalableapp-operator/sample-app/internal/dep"
+	"github.com/scalableapp/scalableapp-operator/sample-app/internal/redisconn"
 	"github.com/scalableapp/scalableapp-operator/sample-app/internal/telemetry"
 )
 
@@ -30,6 +31,8 @@ const (
 	itemPrefix = "item:"
 	// opTimeout bounds one operation with its retries: enough for a Sentinel failover of a few seconds.
 	opTimeout = 5 * time.Second
+	// callTimeout bounds one attempt of it.
+	callTimeout = time.Second
 )
 
 // Session is what is known of a visitor.
@@ -48,14 +51,10 @@ type Store struct {
 
 // Open prepares the store; it connects when it is first used.
 func Open(url string, ttl time.Duration, metrics *telemetry.Metrics) (*Store, error) {
-	options, err := redis.ParseURL(url)
+	options, err := redisconn.Options(url, callTimeout)
 	if err != nil {
-		return nil, errors.New("sessions: SESSION_URL is not a Redis URL") // the cause would repeat the password
+		return nil, fmt.Errorf("SESSION_URL: %w", err)
 	}
-	options.MaxRetries = -1 // do below retries, and knows more of what passes
-	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = time.Second, time.Second, time.Second
-	options.ContextTimeoutEnabled = true
-	options.ConnMaxLifetime = 5 * time.Minute
 	client := redis.NewClient(options)
 	metrics.WatchRedis(dep.Sessions, client)
 	return &Store{client: client, ttl: ttl, metrics: metrics}, nil

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/scalableapp/scalableapp-operator/sample-app/internal/cache"
 	"github.com/scalableapp/scalableapp-operator/sample-app/internal/session"
@@ -253,7 +254,9 @@ func (s *Server) visitorIfAny(w http.ResponseWriter, r *http.Request) (visitor s
 	if s.Sessions == nil || sessionID(r) == "" {
 		return session.Session{}, ""
 	}
-	_, visitor, err := s.visitor(w, r)
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second) // a person looks at the page meanwhile
+	defer cancel()
+	_, visitor, err := s.visitor(w, r.WithContext(ctx))
 	if err != nil && !errors.Is(err, session.ErrNone) {
 		s.Log.Warn("page without session", "error", err.Error())
 		return session.Session{}, "The session store does not answer."
