@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/scalableapp/scalableapp-operator/test/cluster/internal/paths"
 )
@@ -29,12 +30,16 @@ func TestParseNode(t *testing.T) {
 
 func TestReadyNodesCountsOnlyReadyTrue(t *testing.T) {
 	list := `{"items":[
-	 {"metadata":{"name":"n1"},"status":{"conditions":[{"type":"DiskPressure","status":"False"},{"type":"Ready","status":"True"}]}},
+	 {"metadata":{"name":"n1"},"status":{"conditions":[{"type":"DiskPressure","status":"False"},{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T10:00:00Z"}]}},
 	 {"metadata":{"name":"n2"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}},
 	 {"metadata":{"name":"n3"},"status":{"conditions":[{"type":"DiskPressure","status":"True"}]}}]}`
-	got, err := readyNodes(list)
+	heartbeat := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
+	got, err := readyNodes(list, heartbeat)
 	if err != nil || !slices.Equal(got, []string{"n1"}) {
 		t.Errorf("ready: %v %v", got, err)
+	}
+	if got, _ := readyNodes(list, heartbeat.Add(time.Second)); len(got) != 0 {
+		t.Errorf("a node that has not reported since is ready: %v", got)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/scalableapp/scalableapp-operator/test/cluster/internal/cgroups"
 )
@@ -43,18 +44,21 @@ type nodeList struct {
 	Items []struct {
 		Metadata struct{ Name string }
 		Status   struct {
-			Conditions []struct{ Type, Status string }
+			Conditions []struct {
+				Type, Status      string
+				LastHeartbeatTime time.Time
+			}
 		}
 	}
 }
 
-// nodesReady returns an error that names the nodes that are not ready.
-func (c *Cluster) nodesReady(nodes []Node) error {
+// nodesReady returns an error that names the nodes that are not ready, or have not said so since.
+func (c *Cluster) nodesReady(nodes []Node, since time.Time) error {
 	out, err := c.kubectl("", "get", "nodes", "-o", "json", "--request-timeout=5s")
 	if err != nil {
 		return err
 	}
-	ready, err := readyNodes(out)
+	ready, err := readyNodes(out, since)
 	if err != nil {
 		return err
 	}
@@ -70,7 +74,7 @@ func (c *Cluster) nodesReady(nodes []Node) error {
 	return nil
 }
 
-func readyNodes(list string) ([]string, error) {
+func readyNodes(list string, since time.Time) ([]string, error) {
 	var nodes nodeList
 	if err := json.Unmarshal([]byte(list), &nodes); err != nil {
 		return nil, err
@@ -78,7 +82,7 @@ func readyNodes(list string) ([]string, error) {
 	var ready []string
 	for _, item := range nodes.Items {
 		for _, condition := range item.Status.Conditions {
-			if condition.Type == "Ready" && condition.Status == "True" {
+			if condition.Type == "Ready" && condition.Status == "True" && !condition.LastHeartbeatTime.Before(since) {
 				ready = append(ready, item.Metadata.Name)
 			}
 		}

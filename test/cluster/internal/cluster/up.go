@@ -96,7 +96,7 @@ func (c *Cluster) fresh(o UpOptions) error {
 // settle waits until pods can be used on all nodes. The metrics API comes by itself a little later and
 // is not waited for: it needs two rounds of measurements.
 func (c *Cluster) settle(nodes []Node) error {
-	ready := func() error { return errors.Join(c.nodesReady(nodes), c.dnsReady()) }
+	ready := func() error { return errors.Join(c.nodesReady(nodes, time.Time{}), c.dnsReady()) }
 	if ready() != nil {
 		err := c.Progress.Step("waiting for "+nodeNames(nodes)+" and CoreDNS", nil, func() error { return waitFor(3*time.Minute, ready) })
 		if err != nil {
