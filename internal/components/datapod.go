@@ -93,7 +93,8 @@ func matchLabels(labels map[string]string) *metav1ac.LabelSelectorApplyConfigura
 	return metav1ac.LabelSelector().WithMatchLabels(labels)
 }
 
-// share is percent of a quantity, in bytes.
+// share is percent of a quantity, in bytes. It divides first, so that no size can overflow.
 func share(quantity resource.Quantity, percent int64) int64 {
-	return quantity.Value() / 100 * percent
+	value := quantity.Value()
+	return value/100*percent + value%100*percent/100
 }

@@ -17,6 +17,9 @@ import (
 
 const patroniFile = "patroni.yml"
 
+// identMap lets the image's user, postgres, be the replication role on the socket.
+const identMap = "patroni"
+
 // defaultMaxConnections fits some tens of app pods without a pooler, and the default memory limit: an
 // idle connection costs 1 to 2 MB. It can only be chosen when the database is created.
 const defaultMaxConnections = "200"
@@ -68,10 +71,14 @@ func patroniConfig(app *v1alpha1.ScalableApp, bootstrap bool) string {
 			"parameters": localParameters(app.Spec.Database.Postgres),
 			"pg_hba": []string{
 				"local all postgres peer",
-				"local replication postgres peer",
+				// Patroni asks a replica for its position as the replication role, before it may promote it.
+				// By uid too: on kept volumes the role has an earlier app's password until a primary sets
+				// it, and without the answer there would never be one.
+				"local replication " + postgresReplication + " peer map=" + identMap,
 				"host replication " + postgresReplication + " all scram-sha-256",
 				"host all all all scram-sha-256",
 			},
+			"pg_ident": []string{identMap + " postgres " + postgresReplication},
 			"callbacks": object{
 				"on_start":       "/usr/local/bin/on-role-change",
 				"on_role_change": "/usr/local/bin/on-role-change",
