@@ -51,7 +51,7 @@ type AppSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
-	// +kubebuilder:validation:XValidation:rule="self.all(e, !(has(e.value) && e.value != '' && has(e.valueFrom)))",message="a variable in app.env has either value or valueFrom; remove one of the two"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !(has(e.value) && size(e.value) > 0 && has(e.valueFrom)))",message="a variable in app.env has either value or valueFrom; remove one of the two"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// envFrom are sources of environment variables, as in a container. The content of the ConfigMaps

@@ -242,6 +242,10 @@ func TestRefusedChange(t *testing.T) {
 			from: postgres, to: app + `database: {postgres: {durability: Asynchronous, storage: {size: 10Gi}}}`,
 			want: []string{"database.postgres.durability cannot be changed yet", "create a new ScalableApp"},
 		},
+		"a setting that all members share": {
+			from: postgres, to: app + `database: {postgres: {parameters: {max_connections: "200"}, storage: {size: 10Gi}}}`,
+			want: []string{"database.postgres.parameters: max_connections", "only be chosen when the database is created", "set them back"},
+		},
 		"from managed to external": {
 			from: postgres, to: app + `database: {external: {secretName: s}}`,
 			want: []string{"spec.database", "cannot be exchanged", "create a new ScalableApp"},
@@ -308,6 +312,10 @@ func TestAccepted(t *testing.T) {
 		"parameters": {
 			spec: postgres,
 			then: app + `database: {postgres: {parameters: {work_mem: 16MB, max_wal_size: 2GB}, storage: {size: 10Gi}}}`,
+		},
+		"all members share a setting": {
+			spec: app + `database: {postgres: {parameters: {max_connections: "200"}, storage: {size: 10Gi}}}`,
+			then: app + `database: {postgres: {parameters: {max_connections: "200", work_mem: 8MB}, storage: {size: 10Gi}}}`,
 		},
 		"another Secret": {
 			spec: app + `database: {external: {secretName: a}}`, then: app + `database: {external: {secretName: b.c-d}}`,
