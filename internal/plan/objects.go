@@ -36,7 +36,7 @@ func (b *builder) revisionObjects() []components.Object {
 	if b.targetErr == nil && b.decision.Status.Stage != v1alpha1.StageWaiting {
 		objects = append(objects, components.Record(b.in, b.target, b.number(), b.migrated()))
 	}
-	if b.decision.Migrate {
+	if b.decision.Migrate && !b.neverRan() {
 		objects = append(objects, components.Migration(b.in, b.target)...)
 	}
 	for _, size := range b.decision.Sizes {
@@ -78,6 +78,8 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 	var deletions []state.Child
 	for _, child := range b.seen.Children {
 		switch {
+		case child.Kind == "Job" && child.Name == naming.Migration(b.target.Name) && b.neverRan():
+			deletions = append(deletions, child)
 		case !child.Owned || wanted[child.Kind+"/"+child.Name]:
 		case child.Kind == "ControllerRevision" && !forgotten[child.Name]:
 		case child.Kind != "ControllerRevision" && child.Revision != "" && (b.live(child.Revision) || !b.gone(child.Revision)):

@@ -6,7 +6,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
 	"github.com/scalableapp/scalableapp-operator/internal/rollout"
@@ -88,11 +90,25 @@ func (b *builder) migration() rollout.Migration {
 	switch {
 	case b.target.Inputs.App.Migration == nil || b.migrated():
 		return rollout.MigrationNone
-	case jobCondition(b.seen.Job(naming.Migration(b.target.Name)), batchv1.JobFailed):
+	case jobCondition(b.seen.Job(naming.Migration(b.target.Name)), batchv1.JobFailed) && !b.neverRan():
 		return rollout.MigrationFailed
 	default:
 		return rollout.MigrationRunning
 	}
+}
+
+// neverRan says whether the target's migration Job ran out of time before its container ever started,
+// for example because the image could not be pulled. Such a Job is made anew: the cause may have
+// gone, and nothing has been done to the database. The stored status is the witness, because the
+// Job's pods are gone.
+func (b *builder) neverRan() bool {
+	c := b.app.Status.Rollout.Candidate
+	ready := meta.FindStatusCondition(b.app.Status.Conditions, v1alpha1.ConditionReady)
+	if c == nil || c.Revision != b.target.Name || ready == nil {
+		return false
+	}
+	return slices.Contains([]string{v1alpha1.ReasonImagePullFailed, v1alpha1.ReasonUnschedulable, v1alpha1.ReasonPodFailed}, ready.Reason) &&
+		jobCondition(b.seen.Job(naming.Migration(b.target.Name)), batchv1.JobFailed)
 }
 
 func jobCondition(job *batchv1.Job, kind batchv1.JobConditionType) bool {

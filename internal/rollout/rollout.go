@@ -163,13 +163,40 @@ func tryMigrate(in Input) *Decision {
 			in.Target.Revision, orElse(in.Trouble.Message, "see the Job's log"), in.Target.Revision)
 		return &Decision{Status: status, Sizes: hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrationFailed, Stalled: true}
 	default:
-		status := candidate(in, v1alpha1.StageMigrating)
-		status.Message = fmt.Sprintf("the migration of %s runs", in.Target.Revision)
-		if in.Trouble.Message != "" {
-			status.Message += ": " + in.Trouble.Message
-		}
-		return &Decision{Status: status, Sizes: hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrating}
+		return migrating(in)
 	}
+}
+
+// migrating waits for the migration. How long it may run is its own affair (timeoutSeconds); but one
+// that cannot even start, for example because its image cannot be pulled, stalls at the deadline.
+func migrating(in Input) *Decision {
+	status := candidate(in, v1alpha1.StageMigrating)
+	status.ProgressTime = in.Status.ProgressTime
+	if in.Status.Candidate == nil || in.Status.Candidate.Revision != in.Target.Revision || status.ProgressTime == nil {
+		status.ProgressTime = new(metav1.NewTime(in.Now.Truncate(time.Second)))
+	}
+	status.Message = fmt.Sprintf("the migration of %s runs", in.Target.Revision)
+	decision := &Decision{Sizes: hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrating}
+	if in.Trouble.Message != "" {
+		status.Message = fmt.Sprintf("the migration of %s cannot run: %s", in.Target.Revision, in.Trouble.Message)
+		if left := status.ProgressTime.Add(in.Deadline).Sub(in.Now); left > 0 {
+			decision.Wake = left
+		} else {
+			status.Stage = v1alpha1.StageFailed
+			status.Message = fmt.Sprintf("no progress for %s: %s", in.Deadline, status.Message) + wayBack(in)
+			decision.Reason, decision.Stalled = in.Trouble.Reason, true
+		}
+	}
+	decision.Status = status
+	return decision
+}
+
+// wayBack says to the user that nothing is lost, and what to do.
+func wayBack(in Input) string {
+	if in.Status.Stable == nil {
+		return ""
+	}
+	return fmt.Sprintf(". %s keeps serving; set the image back or deploy a new version", in.Status.Stable.Revision)
 }
 
 // tryPromote applies when as many pods of the target serve as are wanted.
@@ -186,7 +213,7 @@ func tryPromote(in Input) *Decision {
 func progress(in Input) Decision {
 	status := candidate(in, v1alpha1.StageProgressing)
 	before := in.Status.Candidate
-	fresh := before == nil || before.Revision != in.Target.Revision || in.Status.ProgressTime == nil
+	fresh := before == nil || before.Revision != in.Target.Revision || in.Status.ProgressTime == nil || !in.Target.Exists
 	status.ProgressTime = in.Status.ProgressTime
 	if fresh || status.Candidate.PeakReplicas > before.PeakReplicas {
 		status.ProgressTime = new(metav1.NewTime(in.Now.Truncate(time.Second)))
@@ -202,10 +229,7 @@ func progress(in Input) Decision {
 		decision.Wake = left
 	} else {
 		status.Stage = v1alpha1.StageFailed
-		status.Message = fmt.Sprintf("no progress for %s: %s", in.Deadline, status.Message)
-		if in.Status.Stable != nil {
-			status.Message += fmt.Sprintf(". %s keeps serving; set the image back or deploy a new version", in.Status.Stable.Revision)
-		}
+		status.Message = fmt.Sprintf("no progress for %s: %s", in.Deadline, status.Message) + wayBack(in)
 		decision.Reason = orElse(in.Trouble.Reason, v1alpha1.ReasonProgressDeadlineExceeded)
 		decision.Stalled = true
 	}
