@@ -22,7 +22,7 @@ func NetworkPolicies(in Input) []Object {
 	migration := componentPeer(in.App, naming.ComponentMigration)
 
 	objects := []Object{networkPolicy(in, naming.ComponentApp, naming.Service(in.App),
-		networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPorts(appPorts(in.App)...)...))}
+		networkingv1ac.NetworkPolicyIngressRule().WithPorts(appPorts()...))}
 	if wantsPostgres(in.App) {
 		members := componentPeer(in.App, naming.ComponentDatabase)
 		objects = append(objects, networkPolicy(in, naming.ComponentDatabase, naming.Database(in.App),
@@ -50,26 +50,19 @@ func networkPolicy(in Input, component, name string, rules ...*networkingv1ac.Ne
 }
 
 func ingress(from []*peer, port int32) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
-	return networkingv1ac.NetworkPolicyIngressRule().WithFrom(from...).WithPorts(policyPorts(port)...)
+	return networkingv1ac.NetworkPolicyIngressRule().WithFrom(from...).WithPorts(policyPort(intstr.FromInt32(port)))
 }
 
-func policyPorts(ports ...int32) []*networkingv1ac.NetworkPolicyPortApplyConfiguration {
-	var out []*networkingv1ac.NetworkPolicyPortApplyConfiguration
-	for _, port := range ports {
-		out = append(out, networkingv1ac.NetworkPolicyPort().
-			WithProtocol(corev1.ProtocolTCP).WithPort(intstr.FromInt32(port)))
+// appPorts are the ports of the app's pods by their names: while a revision with another port takes
+// over, each pod is let be reached on its own.
+func appPorts() []*networkingv1ac.NetworkPolicyPortApplyConfiguration {
+	return []*networkingv1ac.NetworkPolicyPortApplyConfiguration{
+		policyPort(intstr.FromString("http")), policyPort(intstr.FromString("metrics")),
 	}
-	return out
 }
 
-// appPorts are the port that serves and, if it is another, the one of the metrics.
-func appPorts(app *v1alpha1.ScalableApp) []int32 {
-	port := or(app.Spec.App.Port, 8080)
-	ports := []int32{port}
-	if metrics := app.Spec.App.Metrics; metrics != nil && or(metrics.Port, port) != port {
-		ports = append(ports, *metrics.Port)
-	}
-	return ports
+func policyPort(port intstr.IntOrString) *networkingv1ac.NetworkPolicyPortApplyConfiguration {
+	return networkingv1ac.NetworkPolicyPort().WithProtocol(corev1.ProtocolTCP).WithPort(port)
 }
 
 func componentPeer(app *v1alpha1.ScalableApp, component string) *peer {

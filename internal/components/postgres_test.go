@@ -68,7 +68,7 @@ func TestSharedParametersAreThoseOfTheAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rule, _ := strings.Cut(string(source), `rule="['max_connections'`)
+	_, rule, _ := strings.Cut(string(source), "['max_connections'")
 	rule, _, ok := strings.Cut("'max_connections'"+rule, "]")
 	if !ok {
 		t.Fatal("the rule on max_connections and its like is not in PostgresSpec")
