@@ -68,6 +68,9 @@ const (
 	ReasonImagePullFailed = "ImagePullFailed"
 	// ReasonCrashLoop: a container ends again and again.
 	ReasonCrashLoop = "CrashLoop"
+	// ReasonCannotStart: a container cannot be started, for example because a Secret that it names does
+	// not exist.
+	ReasonCannotStart = "CannotStart"
 	// ReasonPodFailed: a pod cannot run, for the reason in the message.
 	ReasonPodFailed = "PodFailed"
 	// ReasonUnschedulable: a pod finds no node.

@@ -107,7 +107,7 @@ func (b *builder) neverRan() bool {
 	if c == nil || c.Revision != b.target.Name || ready == nil {
 		return false
 	}
-	return slices.Contains([]string{v1alpha1.ReasonImagePullFailed, v1alpha1.ReasonUnschedulable, v1alpha1.ReasonPodFailed}, ready.Reason) &&
+	return slices.Contains([]string{v1alpha1.ReasonImagePullFailed, v1alpha1.ReasonUnschedulable, v1alpha1.ReasonCannotStart}, ready.Reason) &&
 		jobCondition(b.seen.Job(naming.Migration(b.target.Name)), batchv1.JobFailed)
 }
 

@@ -85,7 +85,7 @@ func configTrouble(pod *corev1.Pod) rollout.Obstacle {
 		if w := c.State.Waiting; w != nil {
 			switch w.Reason {
 			case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-				return rollout.Obstacle{Reason: v1alpha1.ReasonPodFailed, Message: fmt.Sprintf("container %s cannot start: %s", c.Name, w.Message)}
+				return rollout.Obstacle{Reason: v1alpha1.ReasonCannotStart, Message: fmt.Sprintf("container %s cannot start: %s", c.Name, w.Message)}
 			}
 		}
 	}
