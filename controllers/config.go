@@ -18,8 +18,9 @@ import (
 
 // metadataCache watches the metadata of the users' ConfigMaps. It is a cache of its own because the
 // manager's holds, of ConfigMaps, only the operator's children.
-func metadataCache(mgr ctrl.Manager) (cache.Cache, error) {
+func metadataCache(mgr ctrl.Manager, namespaces map[string]cache.Config) (cache.Cache, error) {
 	options := cache.Options{
+		DefaultNamespaces: namespaces,
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
 		DefaultTransform: func(o any) (any, error) {
 			if meta, ok := o.(*metav1.PartialObjectMetadata); ok {

@@ -57,19 +57,38 @@ const retryConflict = 200 * time.Millisecond
 // configIndex finds the ScalableApps that refer to a ConfigMap.
 const configIndex = "config"
 
+// Options are what the operator's flags say about the controller.
+type Options struct {
+	// Namespaces are those to act in; none is all.
+	Namespaces []string
+	// Concurrency is how many apps are worked on at once.
+	Concurrency int
+}
+
+func (o Options) namespaces() map[string]cache.Config {
+	if len(o.Namespaces) == 0 {
+		return nil
+	}
+	byName := map[string]cache.Config{}
+	for _, name := range o.Namespaces {
+		byName[name] = cache.Config{}
+	}
+	return byName
+}
+
 // CacheOptions are the caches of the operator: of the app's children only those that carry our label.
-func CacheOptions() cache.Options {
+func CacheOptions(o Options) cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy})
 	byObject := map[client.Object]cache.ByObject{}
 	for _, kind := range observe.Kinds {
 		byObject[kind.Object] = cache.ByObject{Label: ours}
 	}
-	return cache.Options{ByObject: byObject, ReaderFailOnMissingInformer: true}
+	return cache.Options{ByObject: byObject, DefaultNamespaces: o.namespaces(), ReaderFailOnMissingInformer: true}
 }
 
 // Setup wires the controller into a manager.
-func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, concurrency int) error {
-	metadata, err := metadataCache(mgr)
+func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options) error {
+	metadata, err := metadataCache(mgr, o.namespaces())
 	if err != nil {
 		return err
 	}
@@ -95,7 +114,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, concurrenc
 		For(&v1alpha1.ScalableApp{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
 		WithOptions(controller.Options{
-			MaxConcurrentReconciles: concurrency,
+			MaxConcurrentReconciles: o.Concurrency,
 			ReconciliationTimeout:   2 * time.Minute,
 			// What fails is tried again soon and then ever more rarely, but never less than once a
 			// minute: a person who has mended the cause should not have to wait.

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -66,7 +65,7 @@ func run(o options) error {
 	}
 	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         cacheOptions(o.watchNamespaces),
+		Cache:                         controllers.CacheOptions(o.controller()),
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:        o.probeAddress,
 		LeaderElection:                o.leaderElect,
@@ -81,7 +80,7 @@ func run(o options) error {
 	err = controllers.Setup(ctx, mgr, plan.Config{
 		Images:            components.Images{Postgres: o.postgresImage, Redis: o.redisImage},
 		OperatorNamespace: namespace,
-	}, o.concurrency)
+	}, o.controller())
 	if err != nil {
 		return err
 	}
@@ -95,14 +94,13 @@ func run(o options) error {
 	return mgr.Start(ctx)
 }
 
-func cacheOptions(watchNamespaces string) cache.Options {
-	options := controllers.CacheOptions()
-	if watchNamespaces == "" {
-		return options
+// controller is what the flags say about the controller.
+func (o options) controller() controllers.Options {
+	out := controllers.Options{Concurrency: o.concurrency}
+	for name := range strings.SplitSeq(o.watchNamespaces, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			out.Namespaces = append(out.Namespaces, name)
+		}
 	}
-	options.DefaultNamespaces = map[string]cache.Config{}
-	for name := range strings.SplitSeq(watchNamespaces, ",") {
-		options.DefaultNamespaces[strings.TrimSpace(name)] = cache.Config{}
-	}
-	return options
+	return out
 }

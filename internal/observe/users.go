@@ -114,6 +114,9 @@ func (o *Observer) storageClasses(ctx context.Context, app *v1alpha1.ScalableApp
 			continue
 		}
 		err := o.Live.Get(ctx, types.NamespacedName{Name: class}, &storagev1.StorageClass{})
+		if apierrors.IsForbidden(err) {
+			err = nil // an operator with rights in some namespaces only; the volume's own events will tell
+		}
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("StorageClass %s: %w", class, err)
 		}

@@ -10,14 +10,22 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
-// DataTierObstacle is what the app's first pod must wait for: the parts of the data tier that are
-// not ready, in words. Empty means that all are.
+// DataTierObstacle is what the first pod of a new revision must wait for, in words; empty means
+// nothing. It asks for less than DatabaseReady does: a release, which may be the mending one, must not
+// wait for a lost replica, and only the very first one waits for the cache.
 func DataTierObstacle(in Input) string {
 	var waits []string
-	for _, v := range []verdict{database(in), sessions(in), cache(in)} {
-		if !v.ok && v.reason != "" {
-			waits = append(waits, fmt.Sprintf("%s (%s)", strings.ToLower(strings.TrimSuffix(v.kind, "Ready")), v.message))
+	add := func(part string, v verdict) { waits = append(waits, fmt.Sprintf("%s (%s)", part, v.message)) }
+	if v := database(in); !v.ok && v.reason != "" {
+		if status := databaseStatus(in); status == nil || status.Primary == "" {
+			add("database", v)
 		}
+	}
+	if v := sessions(in); !v.ok && v.reason != "" {
+		add("sessions", v)
+	}
+	if v := cache(in); !v.ok && v.reason != "" && in.App.Status.Rollout.Stable == nil {
+		add("cache", v)
 	}
 	return strings.Join(waits, ", ")
 }
