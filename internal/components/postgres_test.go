@@ -36,8 +36,12 @@ func TestMemorySettings(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := localParameters(&v1alpha1.PostgresSpec{Resources: test.resources, Storage: v1alpha1.StorageSpec{Size: resource.MustParse(test.storage)}})
-			for name, want := range map[string]string{"shared_buffers": test.shared, "effective_cache_size": test.cache, "max_wal_size": test.wal, "max_slot_wal_keep_size": test.slotsKeep} {
+			storage := v1alpha1.StorageSpec{Size: resource.MustParse(test.storage)}
+			got := localParameters(&v1alpha1.PostgresSpec{Resources: test.resources, Storage: storage})
+			for name, want := range map[string]string{
+				"shared_buffers": test.shared, "effective_cache_size": test.cache,
+				"max_wal_size": test.wal, "max_slot_wal_keep_size": test.slotsKeep,
+			} {
 				if got[name] != want {
 					t.Errorf("%s = %s, want %s", name, got[name], want)
 				}
@@ -48,7 +52,10 @@ func TestMemorySettings(t *testing.T) {
 
 func TestParametersGoWhereTheyCount(t *testing.T) {
 	postgres := &v1alpha1.PostgresSpec{Storage: v1alpha1.StorageSpec{Size: resource.MustParse("1Gi")},
-		Parameters: map[string]v1alpha1.PostgresParameter{"Max_Connections": "300", "shared_buffers": "64MB", "Work_Mem": "2MB", "work_mem": "1MB", "WORK_MEM": "3MB"}}
+		Parameters: map[string]v1alpha1.PostgresParameter{
+			"Max_Connections": "300", "shared_buffers": "64MB",
+			"Work_Mem": "2MB", "work_mem": "1MB", "WORK_MEM": "3MB",
+		}}
 	local, shared := localParameters(postgres), clusterParameters(postgres)
 	if shared["max_connections"] != "300" || local["max_connections"] != "" {
 		t.Errorf("max_connections must be in the dynamic configuration alone: %v, %v", shared, local)
@@ -74,7 +81,7 @@ func TestSharedParametersAreThoseOfTheAPI(t *testing.T) {
 		t.Fatal("the rule on max_connections and its like is not in PostgresSpec")
 	}
 	names := []string{"wal_level"}
-	for _, name := range strings.Split(rule, ",") {
+	for name := range strings.SplitSeq(rule, ",") {
 		names = append(names, strings.Trim(name, "'"))
 	}
 	slices.Sort(names)
@@ -109,6 +116,7 @@ func TestBootstrap(t *testing.T) {
 	}
 	kept := func(in Input) { observeVolume(in, volume, time.Hour, corev1.ClaimBound) }
 	own := func(in Input) { observeVolume(in, volume, -time.Second, corev1.ClaimBound) }
+	unbound := func(in Input) { observeVolume(in, volume, time.Hour, corev1.ClaimPending) }
 	record := func(initialize string) func(Input) {
 		return func(in Input) { observeRecord(in, config, map[string]string{"initialize": initialize}) }
 	}
@@ -123,7 +131,7 @@ func TestBootstrap(t *testing.T) {
 		{"kept volumes and the start has begun", []func(Input){kept, decided(bootstrapForbidden), record("")}, bootstrapForbidden},
 		{"kept volumes with their record", []func(Input){kept, record("7710789474496061463")}, bootstrapForbidden},
 		{"volumes of a first start that did not end", []func(Input){kept, record("")}, bootstrapAllowed},
-		{"claim that was never bound", []func(Input){func(in Input) { observeVolume(in, volume, time.Hour, corev1.ClaimPending) }}, bootstrapAllowed},
+		{"claim that was never bound", []func(Input){unbound}, bootstrapAllowed},
 		{"such a claim, bound in the first start", []func(Input){kept, decided(bootstrapAllowed)}, bootstrapAllowed},
 		{"volumes of this first start", []func(Input){own, decided(bootstrapAllowed)}, bootstrapAllowed},
 		{"a first start whose ConfigMap was deleted", []func(Input){own}, bootstrapAllowed},
