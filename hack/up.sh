@@ -52,7 +52,7 @@ wait_ready() {
         if [ "$generation" = "$observed" ] && [ "$status" = True ]; then return; fi
         sleep 2
     done
-    hack/show.sh
+    hack/show.sh shop
     fail 'shop is not Ready after 10 minutes; its state is above, `kubectl -n shop describe sapp shop` tells more'
 }
 
@@ -82,7 +82,7 @@ start_cluster_and_images
 local_cluster
 say 'loading the images into the nodes'
 cluster load-image "${ARCHIVES[@]}"
-say 'installing the operator'
+say 'installing the operator in the namespace scalableapp-system'
 for archive in "${ARCHIVES[@]}"; do
     case $archive in */operator-*) id=$(basename "$archive" .tar) ;; esac
 done
@@ -95,6 +95,6 @@ say 'applying config/samples/shop.yaml in the namespace shop'
 sample
 wait_ready
 say 'shop is Ready'
-hack/show.sh
+hack/show.sh shop
 next_steps
 say "up in ${SECONDS}s"
