@@ -1,6 +1,8 @@
 package components
 
 import (
+	"encoding/json"
+	"fmt"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,12 +25,26 @@ const drainSeconds = 10
 // gracePeriodSeconds covers the drain and then 35 s for requests that are under way.
 const gracePeriodSeconds = 45
 
-// Revision is the children of one revision that run it: its Deployment with the given number of
-// pods, its Service, and its copies of the user's ConfigMaps.
-func Revision(in Input, r revision.Revision, replicas int32) ([]Object, error) {
+// Template makes a revision's pod template, unless it has one already. Its error is a mistake in the
+// user's app.podTemplate.
+func Template(in Input, r revision.Revision) (revision.Revision, error) {
+	if r.Template != nil {
+		return r, nil
+	}
 	template, err := podTemplate(in.App, r)
 	if err != nil {
-		return nil, err
+		return r, err
+	}
+	r.Template, err = json.Marshal(template)
+	return r, err
+}
+
+// Revision is the children of one revision that run it: its Deployment with the given number of
+// pods, its Service, and its copies of the user's ConfigMaps. The revision must have its template.
+func Revision(in Input, r revision.Revision, replicas int32) []Object {
+	template := &corev1ac.PodTemplateSpecApplyConfiguration{}
+	if err := json.Unmarshal(r.Template, template); err != nil {
+		panic(fmt.Sprintf("components: the template of %s is none: %v", r.Name, err)) // Template made it
 	}
 	deployment := appsv1ac.Deployment(r.Name, in.App.Namespace).
 		WithLabels(revisionLabels(in.App, r.Name)).
@@ -46,7 +62,7 @@ func Revision(in Input, r revision.Revision, replicas int32) ([]Object, error) {
 	return append(objects,
 		Object{Intent: deployment},
 		Object{Intent: service(in.App, r.Name, revisionLabels(in.App, r.Name), revisionSelector(in.App, r.Name))},
-	), nil
+	)
 }
 
 const maxInt32 = 1<<31 - 1

@@ -12,16 +12,20 @@ import (
 )
 
 // Record is the ControllerRevision that keeps a revision: what going back restores.
-func Record(in Input, r revision.Revision, number int64, migrated bool) Object {
+func Record(in Input, r revision.Revision, number int64, migrated bool) (Object, error) {
+	content, err := r.Record()
+	if err != nil {
+		return Object{}, err
+	}
 	record := appsv1ac.ControllerRevision(r.Name, in.App.Namespace).
 		WithLabels(revisionLabels(in.App, r.Name)).
 		WithOwnerReferences(owner(in.App)).
 		WithRevision(number).
-		WithData(runtime.RawExtension{Raw: r.Data})
+		WithData(runtime.RawExtension{Raw: content})
 	if migrated {
 		record.WithAnnotations(map[string]string{naming.AnnotationMigrated: "true"})
 	}
-	return Object{Intent: record}
+	return Object{Intent: record}, nil
 }
 
 // Migration is the Job that prepares the database for a revision, with the copies of ConfigMaps that

@@ -62,26 +62,28 @@ type builder struct {
 // chooseTarget finds the revision that shall serve: the one that the spec asks for, unless it has
 // been undone.
 func (b *builder) chooseTarget() {
-	b.target, b.targetErr = revision.Of(b.app, b.seen.Config)
-	if b.targetErr != nil {
+	wanted, err := revision.Of(b.app, b.seen.Config)
+	if err != nil {
+		b.targetErr = err
 		return
 	}
-	// Checked once, here: a template that cannot be made is no revision.
-	if _, b.targetErr = components.Revision(b.in, b.target, 0); b.targetErr != nil {
-		return
-	}
+	name := wanted.Name
 	from, to, asked := strings.Cut(b.app.Annotations[naming.AnnotationUndo], ":")
-	if !asked || from != b.target.Name || to == from {
-		return
+	if asked && from == wanted.Name && to != from {
+		if b.seen.Revision(to) == nil {
+			b.targetErr = fmt.Errorf("the annotation %s asks for revision %s, which is not in the history; "+
+				"choose one of %s, or remove the annotation", naming.AnnotationUndo, to, strings.Join(b.history(), ", "))
+			return
+		}
+		name, b.undone = to, from
 	}
-	stored := b.seen.Revision(to)
-	if stored == nil {
-		b.targetErr = fmt.Errorf("the annotation %s asks for revision %s, which is not in the history; "+
-			"choose one of %s, or remove the annotation", naming.AnnotationUndo, to, strings.Join(b.history(), ", "))
-		return
+	b.target = wanted
+	if stored := b.seen.Revision(name); stored != nil {
+		if b.target, b.targetErr = revision.Stored(stored); b.targetErr != nil {
+			return
+		}
 	}
-	b.undone = from
-	b.target, b.targetErr = revision.Stored(stored)
+	b.target, b.targetErr = components.Template(b.in, b.target)
 }
 
 func (b *builder) history() []string {

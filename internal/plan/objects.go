@@ -34,7 +34,9 @@ func (b *builder) objects() []components.Object {
 func (b *builder) revisionObjects() []components.Object {
 	var objects []components.Object
 	if b.targetErr == nil && b.decision.Status.Stage != v1alpha1.StageWaiting {
-		objects = append(objects, components.Record(b.in, b.target, b.number(), b.migrated()))
+		if record, err := components.Record(b.in, b.target, b.number(), b.migrated()); err == nil {
+			objects = append(objects, record)
+		}
 	}
 	if b.decision.Migrate && !b.neverRan() {
 		objects = append(objects, components.Migration(b.in, b.target)...)
@@ -47,11 +49,7 @@ func (b *builder) revisionObjects() []components.Object {
 		if size.Replicas == 0 && !b.live(size.Revision) && b.gone(size.Revision) {
 			continue // nothing of it runs: it is deleted
 		}
-		parts, err := components.Revision(b.in, r, size.Replicas)
-		if err != nil {
-			continue // as above: it was checked when it was the target
-		}
-		objects = append(objects, parts...)
+		objects = append(objects, components.Revision(b.in, r, size.Replicas)...)
 	}
 	return objects
 }
@@ -64,7 +62,11 @@ func (b *builder) revisionOf(name string) (revision.Revision, error) {
 	if stored == nil {
 		return revision.Revision{}, errNoRecord
 	}
-	return revision.Stored(stored)
+	r, err := revision.Stored(stored)
+	if err != nil {
+		return r, err
+	}
+	return components.Template(b.in, r)
 }
 
 // deletions are the children that no object stands for any more.

@@ -21,8 +21,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
 
-// Format is the version of the layout of Inputs. A change of how a pod template is made from the
-// same inputs needs a new format, so that revisions made before keep their template.
+// Format is the version of the layout of Inputs.
 const Format = 1
 
 // Inputs is everything that makes a revision what it is; it is the content of its ControllerRevision.
@@ -58,8 +57,18 @@ type Revision struct {
 	Name string
 	// Inputs is what the hash was taken over, with the defaults filled in again.
 	Inputs Inputs
-	// Data is the canonical JSON.
+	// Data is the canonical JSON of the inputs.
 	Data []byte
+	// Template is the pod template that was made from the inputs when the revision was first run, as
+	// JSON; nil before. It is kept, so that a newer operator that makes templates otherwise rolls
+	// nobody's app.
+	Template []byte
+}
+
+// record is the content of a ControllerRevision.
+type record struct {
+	Inputs   `json:",inline"`
+	Template json.RawMessage `json:"template,omitempty"`
 }
 
 // Of is the revision that the spec asks for. Config holds the content of the ConfigMaps named by
@@ -80,18 +89,32 @@ func Of(app *v1alpha1.ScalableApp, config map[string]*state.Config) (Revision, e
 	return Revision{Name: app.Name + "-" + hash(data), Inputs: inputs, Data: data}, nil
 }
 
+// Record is the content of the revision's ControllerRevision: its inputs and its template.
+func (r Revision) Record() ([]byte, error) {
+	var content map[string]json.RawMessage
+	if err := json.Unmarshal(r.Data, &content); err != nil {
+		return nil, err
+	}
+	content["template"] = r.Template
+	return json.Marshal(content)
+}
+
 // Stored is the revision that a ControllerRevision holds.
 func Stored(object *appsv1.ControllerRevision) (Revision, error) {
-	var inputs Inputs
-	if err := json.Unmarshal(object.Data.Raw, &inputs); err != nil {
+	var content record
+	if err := json.Unmarshal(object.Data.Raw, &content); err != nil {
 		return Revision{}, fmt.Errorf("ControllerRevision %s cannot be read: %w", object.Name, err)
 	}
-	if inputs.Format != Format {
+	if content.Format != Format {
 		return Revision{}, fmt.Errorf("ControllerRevision %s has format %d, and this operator knows only format %d: "+
-			"run the operator that wrote it, or a newer one", object.Name, inputs.Format, Format)
+			"run the operator that wrote it, or a newer one", object.Name, content.Format, Format)
 	}
-	withDefaults(&inputs.App)
-	return Revision{Name: object.Name, Inputs: inputs, Data: object.Data.Raw}, nil
+	data, err := canonical(content.Inputs)
+	if err != nil {
+		return Revision{}, fmt.Errorf("ControllerRevision %s cannot be read: %w", object.Name, err)
+	}
+	withDefaults(&content.App)
+	return Revision{Name: object.Name, Inputs: content.Inputs, Data: data, Template: content.Template}, nil
 }
 
 // ConfigNames are the names of the ConfigMaps that the app refers to, sorted.
