@@ -57,6 +57,20 @@ func TestNothingIsMadeThatIsNotWanted(t *testing.T) {
 	}
 }
 
+// What a pass leaves out is deleted. A password Secret that is not seen, because somebody deleted it or
+// the cache lags, must not cost the database.
+func TestStatefulSetsAreWantedWhateverIsSeen(t *testing.T) {
+	sets := 0
+	for _, object := range append(Postgres(testInput(withPostgres)), Redis(testInput(withRedis))...) {
+		if strings.Contains(string(marshal(t, object)), `"kind":"StatefulSet"`) {
+			sets++
+		}
+	}
+	if sets != 3 {
+		t.Errorf("%d StatefulSets, want 3", sets)
+	}
+}
+
 // Secrets are the only place that Kubernetes, its users and this operator treat as secret.
 func TestPasswordsAreInSecretsAlone(t *testing.T) {
 	in := settle(t, testInput(withAll))

@@ -53,10 +53,9 @@ func Postgres(in Input) []Object {
 		objects = append(objects, databaseBudget(in))
 	}
 	objects = append(objects, patroniRecords(in)...)
-	if in.Observed.Secret(naming.DatabaseCredentials(in.App)) != nil {
-		objects = append(objects, databaseStatefulSet(in))
-	}
-	return objects
+	// Last, so that all is there that a pod needs. It is wanted whatever was seen: a StatefulSet that is
+	// left out of a pass is deleted, and its volumes may go with it.
+	return append(objects, databaseStatefulSet(in))
 }
 
 func serviceAccount(in Input) Object {

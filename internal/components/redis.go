@@ -78,11 +78,10 @@ func Redis(in Input) []Object {
 	var objects []Object
 	for _, r := range redises(in.App) {
 		objects = append(objects, redisConfig(in, r))
-		users, ok := redisUsers(in, r)
-		if !ok {
-			continue // the passwords are made in this pass; their creation wakes the next
-		}
-		objects = append(objects, users, redisService(in, r), redisStatefulSet(in, r))
+		objects = append(objects, redisUsers(in, r)...)
+		// The StatefulSet is wanted whatever was seen: one that is left out of a pass is deleted, and its
+		// volume may go with it.
+		objects = append(objects, redisService(in, r), redisStatefulSet(in, r))
 	}
 	return objects
 }
@@ -114,17 +113,19 @@ func (r redis) config() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-func redisUsers(in Input, r redis) (Object, bool) {
+// redisUsers is the Secret with the ACL file. Until the passwords are seen there is none, and the pod
+// waits for it.
+func redisUsers(in Input, r redis) []Object {
 	app := secretValue(in, naming.RedisCredentials(r.name), keyAppPassword)
 	monitor := secretValue(in, naming.RedisCredentials(r.name), keyMonitorPassword)
 	if app == "" || monitor == "" {
-		return Object{}, false
+		return nil
 	}
-	return Object{Intent: corev1ac.Secret(naming.RedisUsers(r.name), in.App.Namespace).
+	return []Object{{Intent: corev1ac.Secret(naming.RedisUsers(r.name), in.App.Namespace).
 		WithLabels(labels(in.App, r.component)).
 		WithOwnerReferences(owner(in.App)).
 		WithType(corev1.SecretTypeOpaque).
-		WithData(map[string][]byte{redisUsersFile: []byte(redisACL(redisHash(app), redisHash(monitor)))})}, true
+		WithData(map[string][]byte{redisUsersFile: []byte(redisACL(redisHash(app), redisHash(monitor)))})}}
 }
 
 // redisACL is the ACL file. @dangerous and @admin hold what harms other users of the instance or shows
