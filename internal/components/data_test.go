@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
@@ -60,8 +61,12 @@ func TestNothingIsMadeThatIsNotWanted(t *testing.T) {
 // What a pass leaves out is deleted. A password Secret that is not seen, because somebody deleted it or
 // the cache lags, must not cost the database.
 func TestStatefulSetsAreWantedWhateverIsSeen(t *testing.T) {
+	in := testInput(withAll)
+	for _, name := range []string{"shop-cache", "shop-db", "shop-sessions"} {
+		in.Observed.StatefulSets = append(in.Observed.StatefulSets, &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
 	sets := 0
-	for _, object := range append(Postgres(testInput(withPostgres)), Redis(testInput(withRedis))...) {
+	for _, object := range append(Postgres(in), Redis(in)...) {
 		if strings.Contains(string(marshal(t, object)), `"kind":"StatefulSet"`) {
 			sets++
 		}

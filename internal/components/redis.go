@@ -77,11 +77,14 @@ func memoryOr(memory *resource.Quantity, otherwise string) resource.Quantity {
 func Redis(in Input) []Object {
 	var objects []Object
 	for _, r := range redises(in.App) {
-		objects = append(objects, redisConfig(in, r))
-		objects = append(objects, redisUsers(in, r)...)
-		// The StatefulSet is wanted whatever was seen: one that is left out of a pass is deleted, and its
-		// volume may go with it.
-		objects = append(objects, redisService(in, r), redisStatefulSet(in, r))
+		objects = append(objects, redisConfig(in, r), redisService(in, r))
+		users := redisUsers(in, r)
+		objects = append(objects, users...)
+		// Its first pod shall not have to wait for the ACL file. But once there it is wanted whatever else
+		// was seen: a StatefulSet that is left out of a pass is deleted, and its volume may go with it.
+		if len(users) > 0 || in.Observed.StatefulSet(r.name) != nil {
+			objects = append(objects, redisStatefulSet(in, r))
+		}
 	}
 	return objects
 }
@@ -113,8 +116,7 @@ func (r redis) config() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// redisUsers is the Secret with the ACL file. Until the passwords are seen there is none, and the pod
-// waits for it.
+// redisUsers is the Secret with the ACL file. There is none until the passwords are seen.
 func redisUsers(in Input, r redis) []Object {
 	app := secretValue(in, naming.RedisCredentials(r.name), keyAppPassword)
 	monitor := secretValue(in, naming.RedisCredentials(r.name), keyMonitorPassword)
