@@ -136,7 +136,7 @@ type PostgresSpec struct {
 	// like) can only be set when the database is created.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=128
-	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k in ['listen_addresses','port','data_directory','hba_file','ident_file','config_file','wal_level','hot_standby','primary_conninfo','primary_slot_name','synchronous_standby_names','archive_mode','archive_command','restore_command','unix_socket_directories','cluster_name','password_encryption','logging_collector'])",message="parameters must not hold a setting that the operator needs for itself (listen_addresses, port, wal_level, hot_standby, synchronous_standby_names, archive_*, password_encryption, file locations, …); remove it"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.lowerAscii() in ['listen_addresses','port','data_directory','hba_file','ident_file','config_file','wal_level','hot_standby','primary_conninfo','primary_slot_name','synchronous_standby_names','archive_mode','archive_command','restore_command','unix_socket_directories','cluster_name','password_encryption','logging_collector','fsync','full_page_writes','synchronous_commit'])",message="parameters must not hold a setting that the operator needs for itself (listen_addresses, port, wal_level, hot_standby, synchronous_standby_names, archive_*, password_encryption, file locations, …) or that would break what durability promises (fsync, full_page_writes, synchronous_commit); remove it"
 	Parameters map[string]PostgresParameter `json:"parameters,omitempty"`
 
 	// durability says what a failover may lose. Asynchronous: the last acknowledged commits. Preferred:

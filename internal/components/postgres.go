@@ -65,7 +65,7 @@ func serviceAccount(in Input) Object {
 		WithAutomountServiceAccountToken(false)} // the pods of the database ask for it themselves
 }
 
-// role is what Patroni needs and no more (data.md §3.3): a superuser of the database can read the pod's
+// role is what Patroni needs and no more: a superuser of the database can read the pod's
 // token, so writes are bound to names. list, watch and create cannot be.
 func role(in Input) Object {
 	rule := func(resource string, verbs ...string) *rbacv1ac.PolicyRuleApplyConfiguration {

@@ -103,7 +103,7 @@ func patroniConfig(app *v1alpha1.ScalableApp, bootstrap bool) string {
 }
 
 // dynamicConfig is what Patroni keeps in its -config record for all members. The timing keeps
-// loop_wait + 2*retry_timeout <= ttl; each setting's reason and measurement is in data.md §3.4.
+// loop_wait + 2*retry_timeout <= ttl.
 func dynamicConfig(postgres *v1alpha1.PostgresSpec) object {
 	synchronous := postgres.Durability != v1alpha1.DurabilityAsynchronous
 	config := object{

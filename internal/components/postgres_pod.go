@@ -16,7 +16,7 @@ import (
 )
 
 // postgresGraceSeconds bounds a shutdown. Patroni hands over and ends by itself, in seconds as a rule;
-// cut short, the hand-over is a failover (data.md §3.5).
+// cut short, the hand-over is a failover.
 const postgresGraceSeconds = 120
 
 const (
@@ -95,10 +95,10 @@ func postgresContainer(in Input) *corev1ac.ContainerApplyConfiguration {
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithSecurityContext(dataContainerSecurity()).
 		// Long, for a crash recovery or the copy of a large database. /liveness fails when Patroni's loop
-		// stands still; neither probe asks SQL (data.md §3.5).
+		// stands still; neither probe asks SQL.
 		WithStartupProbe(patroniProbe("/liveness", 2, 900)).
 		WithLivenessProbe(patroniProbe("/liveness", 5, 4)).
-		// Not /readiness: in Patroni 4.0 it takes no heed of the lag (data.md §3.1).
+		// Not /readiness: in Patroni 4.0 it takes no heed of the lag.
 		WithReadinessProbe(patroniProbe("/read-only?lag=16MB", 3, 3)).
 		WithVolumeMounts(
 			mount(dataVolume, postgresDataDir),
@@ -154,7 +154,7 @@ func postgresVolumes(in Input) []*corev1ac.VolumeApplyConfiguration {
 		volume().WithName("credentials").WithSecret(corev1ac.SecretVolumeSource().WithSecretName(naming.DatabaseCredentials(in.App))),
 		volume().WithName("run").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		volume().WithName("tmp").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
-		// Without a /dev/shm that it can write Patroni looks healthy and never fails over (data.md §0).
+		// Without a /dev/shm that it can write Patroni looks healthy and never fails over.
 		volume().WithName("shm").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithMedium(corev1.StorageMediumMemory)),
 	}
 }

@@ -82,7 +82,7 @@ func databaseVolumes(in Input) []*corev1.PersistentVolumeClaim {
 // Kubernetes collects an object when the last of its owners is gone, so the records live as long as
 // there is data that they tell of:
 //   - When the volumes go with the app the records go too, after the last pod, which else would write
-//     them anew. A stale initialize key would hang a new database of the same name (data.md §3.2).
+//     them anew. A stale initialize key would hang a new database of the same name.
 //   - When the volumes are kept, -sync still says which members have all that was acknowledged. Without
 //     it, a replica that had fallen behind and happens to start first would become the primary.
 //

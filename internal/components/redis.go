@@ -20,7 +20,7 @@ const (
 	redisUser    = "app"
 	redisMonitor = "monitor"
 	// redisMemoryPercent of the container's memory holds data; the rest is for buffers, fragmentation
-	// and the pages that change while the append-only file is rewritten (data.md §4).
+	// and the pages that change while the append-only file is rewritten.
 	redisMemoryPercent = 70
 
 	redisConfigFile = "redis.conf"

@@ -18,7 +18,7 @@ const redisGraceSeconds = 30
 const redisPing = "redis-cli --no-auth-warning --user " + redisMonitor + " ping"
 
 // The kubelet's probes. A Redis that loads its file is alive and must be let go on, but serves nobody;
-// one that refuses the monitor's password answers, and a restart would not change its mind (data.md §4).
+// one that refuses the monitor's password answers, and a restart would not change its mind.
 const (
 	redisReady = `[ "$(` + redisPing + `)" = PONG ]`
 	redisAlive = `case "$(` + redisPing + ` 2>&1)" in PONG* | *LOADING* | *BUSY* | *NOAUTH* | *WRONGPASS*) ;; *) exit 1 ;; esac`

@@ -110,6 +110,7 @@ func (b *builder) kept() map[string]bool {
 		if wanted {
 			keep("Secret", naming.RedisCredentials(name))
 			keep("Secret", naming.RedisBinding(name))
+			keep("Secret", naming.RedisUsers(name))
 		}
 	}
 	return kept
