@@ -39,12 +39,13 @@ sample() {
 
 # wait_ready prints Ready's message whenever it changes, and a sign of life when it does not.
 wait_ready() {
-    local began=$SECONDS beat=$SECONDS last='' now
+    local began=$SECONDS beat=$SECONDS last='' now generation observed status
     local ready='{.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status}'
     local message='{.status.conditions[?(@.type=="Ready")].reason}: {.status.conditions[?(@.type=="Ready")].message}'
     while ((SECONDS - began < 600)); do
-        read -r generation observed status < <(kubectl -n shop get sapp shop -o jsonpath="$ready" && echo)
-        now=$(kubectl -n shop get sapp shop -o jsonpath="$message")
+        # An API server that does not answer once is no reason to give up.
+        read -r generation observed status < <(kubectl -n shop get sapp shop -o jsonpath="$ready" && echo) || true
+        now=$(kubectl -n shop get sapp shop -o jsonpath="$message") || true
         if [ "$now" != "$last" ] || ((SECONDS - beat >= 15)); then
             say "shop  ${now:-the operator has not seen it yet}"
             last=$now beat=$SECONDS

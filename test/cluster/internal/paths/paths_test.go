@@ -34,7 +34,7 @@ func TestLayoutRefusesPathsTooLongForSockets(t *testing.T) {
 	if _, err := layout("/" + strings.Repeat("x", 60)); err == nil {
 		t.Error("a path was accepted below which no socket can be addressed")
 	}
-	if _, err := layout("/work/checkout"); err != nil {
+	if _, err := layout("/src/checkout"); err != nil {
 		t.Error(err)
 	}
 }
