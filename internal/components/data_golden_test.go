@@ -76,7 +76,7 @@ func settle(t *testing.T, in Input) Input {
 // observeRecord lets the operator see one of Patroni's records.
 func observeRecord(in Input, name string, annotations map[string]string) {
 	in.Observed.ConfigMaps = append(in.Observed.ConfigMaps, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "prod", Annotations: annotations}})
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "prod", Annotations: annotations, CreationTimestamp: born}})
 	state.SortByName(in.Observed.ConfigMaps)
 }
 

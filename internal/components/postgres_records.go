@@ -39,7 +39,7 @@ func bootstrapMode(in Input) string {
 			return mode
 		}
 	}
-	if in.Observed.ConfigMap(databaseRecord(in)) == nil && len(keptVolumes(in)) > 0 {
+	if liveRecord(in, databaseRecord(in)) == nil && len(keptVolumes(in)) > 0 {
 		return bootstrapForbidden
 	}
 	// With a record that has no initialize key, an earlier first start did not come to its end.
@@ -50,8 +50,33 @@ func databaseRecord(in Input) string { return naming.PatroniRecords(in.App)[0] }
 
 // initialized says whether Patroni's record names a database.
 func initialized(in Input) bool {
-	record := in.Observed.ConfigMap(databaseRecord(in))
+	record := liveRecord(in, databaseRecord(in))
 	return record != nil && record.Annotations[recordInitialize] != ""
+}
+
+// liveRecord is one of Patroni's records, or nil if there is none or if it is stale.
+func liveRecord(in Input, name string) *corev1.ConfigMap {
+	record := in.Observed.ConfigMap(name)
+	if record == nil || (record.CreationTimestamp.Before(&in.App.CreationTimestamp) && len(keptVolumes(in)) == 0) {
+		return nil
+	}
+	return record
+}
+
+// StaleRecords are the records of an earlier app of this name whose volumes are gone: Patroni's last
+// breath can write one after the garbage collector has passed. A stale initialize key would hang the
+// new database, which waits for a member that has the data; so they must go.
+func StaleRecords(in Input) []string {
+	if !wantsPostgres(in.App) {
+		return nil
+	}
+	var stale []string
+	for _, name := range naming.PatroniRecords(in.App) {
+		if in.Observed.ConfigMap(name) != nil && liveRecord(in, name) == nil {
+			stale = append(stale, name)
+		}
+	}
+	return stale
 }
 
 // keptVolumes are the database's volumes from before the app: those of an earlier app of its name. A
@@ -92,7 +117,7 @@ func databaseVolumes(in Input) []*corev1.PersistentVolumeClaim {
 func patroniRecords(in Input) []Object {
 	var objects []Object
 	for _, name := range naming.PatroniRecords(in.App) {
-		if in.Observed.ConfigMap(name) == nil {
+		if liveRecord(in, name) == nil {
 			continue
 		}
 		record := corev1ac.ConfigMap(name, in.App.Namespace).

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -157,6 +158,40 @@ func TestBootstrap(t *testing.T) {
 			}
 			if _, there := parsed["bootstrap"]; there != (test.want == bootstrapAllowed) {
 				t.Errorf("section bootstrap in patroni.yml: %v", there)
+			}
+		})
+	}
+}
+
+// A record that an earlier app's Patroni wrote with its last breath would hang a new database; with kept
+// volumes it tells of their data and stays.
+func TestStaleRecords(t *testing.T) {
+	orphan := func(in Input) {
+		observeRecord(in, "shop-db-config", map[string]string{"initialize": "7710789474496061463"})
+		in.Observed.ConfigMap("shop-db-config").CreationTimestamp = metav1.NewTime(born.Add(-time.Hour))
+	}
+	for name, test := range map[string]struct {
+		see   func(Input)
+		stale []string
+		want  string
+	}{
+		"no volumes":   {func(in Input) { orphan(in) }, []string{"shop-db-config"}, bootstrapAllowed},
+		"kept volumes": {func(in Input) { orphan(in); observeVolume(in, "data-shop-db-0", time.Hour, corev1.ClaimBound) }, nil, bootstrapForbidden},
+		"own record":   {func(in Input) { observeRecord(in, "shop-db-config", map[string]string{"initialize": "1"}) }, nil, bootstrapForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := testInput(withPostgres)
+			test.see(in)
+			if got := StaleRecords(in); !slices.Equal(got, test.stale) {
+				t.Errorf("stale records are %v, want %v", got, test.stale)
+			}
+			if got := bootstrapMode(in); got != test.want {
+				t.Errorf("bootstrap is %s, want %s", got, test.want)
+			}
+			for _, object := range patroniRecords(in) {
+				if len(test.stale) > 0 {
+					t.Errorf("a stale record is adopted: %s", marshal(t, object))
+				}
 			}
 		})
 	}

@@ -76,10 +76,16 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 		id := Identify(o)
 		wanted[id.Kind+"/"+id.Name] = true
 	}
+	stale := map[string]bool{}
+	for _, name := range components.StaleRecords(b.in) {
+		stale["ConfigMap/"+name] = true
+	}
 	forgotten := b.forgotten()
 	var deletions []state.Child
 	for _, child := range b.seen.Children {
 		switch {
+		case stale[child.Kind+"/"+child.Name]:
+			deletions = append(deletions, child)
 		case child.Kind == "Job" && child.Name == naming.Migration(b.target.Name) && b.neverRan():
 			deletions = append(deletions, child)
 		case !child.Owned || wanted[child.Kind+"/"+child.Name]:
