@@ -127,10 +127,40 @@ func TestChartRefusesUnknownValues(t *testing.T) {
 	}
 }
 
+// A field that does not exist is an error for kubectl's users too, without a flag.
+func TestKubectlRefusesUnknownFields(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "app.yaml")
+	text := render(t, object(t, namespace(t), "shop", app+"replicas: 3").Object)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := kubectl(t, "apply", "-f", file).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), `unknown field "spec.replicas"`) {
+		t.Errorf("kubectl apply: %v\n%s", err, out)
+	}
+}
+
+// kubectl is the one that comes with the API server, with the rights of the tests.
+func kubectl(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	files := map[string][]byte{"ca": config.CAData, "crt": config.CertData, "key": config.KeyData}
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flags := []string{
+		"--kubeconfig=" + os.DevNull, "--server=" + config.Host, "--certificate-authority=" + filepath.Join(dir, "ca"),
+		"--client-certificate=" + filepath.Join(dir, "crt"), "--client-key=" + filepath.Join(dir, "key"),
+	}
+	binary := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
+	return exec.CommandContext(t.Context(), binary, append(flags, args...)...)
+}
+
 func kustomize(t *testing.T, folder string) []*unstructured.Unstructured {
 	t.Helper()
-	kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
-	return decode(t, output(t, exec.CommandContext(t.Context(), kubectl, "kustomize", folder)))
+	return decode(t, output(t, kubectl(t, "kustomize", folder)))
 }
 
 func helm(t *testing.T, flags ...string) []*unstructured.Unstructured {
