@@ -21,7 +21,7 @@ import (
 func metadataCache(mgr ctrl.Manager, namespaces map[string]cache.Config) (cache.Cache, error) {
 	options := cache.Options{
 		DefaultNamespaces: namespaces,
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		HTTPClient:        mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
 		DefaultTransform: func(o any) (any, error) {
 			if meta, ok := o.(*metav1.PartialObjectMetadata); ok {
 				// Name and version are all that is asked for; labels and annotations may be large.
