@@ -18,49 +18,58 @@ func capacity(in Input) []Size {
 	if steady && in.Target.Available >= in.Desired {
 		need = 0
 	}
-	sizes := []Size{{Revision: in.Target.Revision, Replicas: targetSize(in, steady)}}
-	for _, set := range stableFirst(in) {
-		size := Size{Revision: set.Revision, Replicas: min(set.Replicas, need)}
-		if in.Status.Stable != nil && set.Revision == in.Status.Stable.Revision {
-			size.Replicas = need // the one that may grow again: it has proved itself
-		}
-		// What this set cannot give yet, because its pods are not available, the next must keep.
-		need = max(0, need-min(set.Available, size.Replicas))
-		sizes = append(sizes, size)
-	}
-	return sizes
+	others := giveWay(in, need)
+	return append([]Size{{Revision: in.Target.Revision, Replicas: targetSize(in, steady, others)}}, others...)
 }
 
 // targetSize is how many pods the target may have: what is wanted, but no more than the surge allows
-// beside the pods that others still have. It never shrinks below what it has, unless less is wanted.
-func targetSize(in Input, steady bool) int32 {
-	others := int32(0)
-	for _, set := range in.Others {
-		others += set.Replicas
+// beside the pods that others still have or are to get. It never shrinks below what it has, unless less
+// is wanted.
+func targetSize(in Input, steady bool, sizes []Size) int32 {
+	others, crowd := int32(0), false
+	for i, set := range stableFirst(in) {
+		others += max(set.Replicas, sizes[i].Replicas)
+		crowd = crowd || set.Replicas > 0 && !isStable(in, set)
 	}
 	if others == 0 || steady {
 		// Nothing to replace; or going back to a set that has proved itself, where capacity comes
 		// before thrift.
 		return in.Desired
 	}
-	room := max(in.Desired+in.MaxSurge-others, min(in.MaxSurge, in.Desired))
+	room := in.Desired + in.MaxSurge - others
+	if crowd {
+		// A candidate that was given up stands beside the stable revision. When neither is available in
+		// full the two hold all the room, and the fix must not wait for what it is to fix.
+		room = max(room, min(in.Target.Available, in.Target.Replicas)+max(in.MaxSurge, 1))
+	}
 	return min(in.Desired, max(room, in.Target.Replicas))
 }
 
 // hold is the size of the others while the target does not exist yet: the stable revision follows
 // what is wanted, all others give way to it.
 func hold(in Input) []Size {
-	need := in.Desired
+	return giveWay(in, in.Desired)
+}
+
+// giveWay is the size of the others when they have to keep that many pods together. The stable revision
+// is the one that may grow again, because it has proved itself.
+func giveWay(in Input, need int32) []Size {
 	var sizes []Size
 	for _, set := range stableFirst(in) {
 		size := Size{Revision: set.Revision, Replicas: min(set.Replicas, need)}
-		if in.Status.Stable != nil && set.Revision == in.Status.Stable.Revision {
+		if isStable(in, set) {
 			size.Replicas = need
 		}
-		need = max(0, need-min(set.Available, size.Replicas))
+		// What this set cannot give yet, because its pods are not available, the next must keep. Pods
+		// above what its Deployment asks for do not count: they are about to go.
+		need = max(0, need-min(set.Available, set.Replicas, size.Replicas))
 		sizes = append(sizes, size)
 	}
 	return sizes
+}
+
+func isStable(in Input, set Set) bool {
+	return in.Status.Stable != nil && set.Revision == in.Status.Stable.Revision
 }
 
 // stableFirst are the others, the stable revision before all, so that an abandoned candidate shrinks
@@ -68,7 +77,7 @@ func hold(in Input) []Size {
 func stableFirst(in Input) []Set {
 	var stable, rest []Set
 	for _, set := range in.Others {
-		if in.Status.Stable != nil && set.Revision == in.Status.Stable.Revision {
+		if isStable(in, set) {
 			stable = append(stable, set)
 		} else {
 			rest = append(rest, set)
