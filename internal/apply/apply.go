@@ -79,6 +79,7 @@ func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object
 		// With the UID the API server refuses to make the object anew, should it have been deleted and
 		// the cache not know it yet.
 		intent.SetUID(live.GetUID())
+		intent.SetResourceVersion(object.IfVersion) // an empty one is none
 	}
 	return describe("apply", intent, x.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent),
 		client.FieldOwner(naming.FieldManager), client.ForceOwnership))

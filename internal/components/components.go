@@ -44,6 +44,9 @@ type Object struct {
 	Intent runtime.ApplyConfiguration
 	// Mode says how it is kept.
 	Mode Mode
+	// IfVersion, when set, is the resourceVersion that the child must still have to be written: pods are
+	// taken away only from what is as it was seen, because a cache may lag.
+	IfVersion string
 }
 
 // owner is the owner reference that makes an object a child of the app.

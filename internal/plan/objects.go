@@ -7,6 +7,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
 
@@ -49,9 +50,24 @@ func (b *builder) revisionObjects() []components.Object {
 		if size.Replicas == 0 && !b.live(size.Revision) && b.gone(size.Revision) {
 			continue // nothing of it runs: it is deleted
 		}
-		objects = append(objects, components.Revision(b.in, r, size.Replicas)...)
+		objects = append(objects, b.guarded(size, components.Revision(b.in, r, size.Replicas))...)
 	}
 	return objects
+}
+
+// guarded lets pods be taken away from a Deployment only if it is as it was seen. What others have to
+// give is reckoned from the whole view, and when a part of that is old this part tells.
+func (b *builder) guarded(size rollout.Size, parts []components.Object) []components.Object {
+	d := b.seen.Deployment(size.Revision)
+	if d == nil || d.Spec.Replicas == nil || *d.Spec.Replicas <= size.Replicas {
+		return parts
+	}
+	for i := range parts {
+		if Identify(parts[i]).Kind == "Deployment" {
+			parts[i].IfVersion = d.ResourceVersion
+		}
+	}
+	return parts
 }
 
 func (b *builder) revisionOf(name string) (revision.Revision, error) {
