@@ -98,7 +98,9 @@ func normal(s v1alpha1.ScalableAppStatus) v1alpha1.ScalableAppStatus {
 }
 
 // failed says in status why the pass could not do what it wanted, and has it tried again.
-func (r *Reconciler) failed(ctx context.Context, app *v1alpha1.ScalableApp, wanted v1alpha1.ScalableAppStatus, err error) (ctrl.Result, error) {
+func (r *Reconciler) failed(
+	ctx context.Context, app *v1alpha1.ScalableApp, wanted v1alpha1.ScalableAppStatus, err error,
+) (ctrl.Result, error) {
 	failure, known := explain(err)
 	if !known {
 		return quiet(err) // it passes by itself: a conflict, an API server that is away

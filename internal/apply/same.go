@@ -2,6 +2,7 @@ package apply
 
 import (
 	"encoding/base64"
+	"maps"
 	"reflect"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -28,9 +29,7 @@ func asData(secret, stringData map[string]any) map[string]any {
 	out := without(secret, "stringData")
 	data := map[string]any{}
 	if have, ok := out["data"].(map[string]any); ok {
-		for key, value := range have {
-			data[key] = value
-		}
+		maps.Copy(data, have)
 	}
 	for key, value := range stringData {
 		text, _ := value.(string)
@@ -42,9 +41,7 @@ func asData(secret, stringData map[string]any) map[string]any {
 
 func without(object map[string]any, keys ...string) map[string]any {
 	out := make(map[string]any, len(object))
-	for key, value := range object {
-		out[key] = value
-	}
+	maps.Copy(out, object)
 	for _, key := range keys {
 		delete(out, key)
 	}

@@ -197,7 +197,9 @@ func appContainer(app *v1alpha1.ScalableApp, r revision.Revision, spec *v1alpha1
 }
 
 // podSpec is what the app's pods and its migration's pod have in common.
-func podSpec(app *v1alpha1.ScalableApp, r revision.Revision, spec *v1alpha1.AppSpec, container *corev1ac.ContainerApplyConfiguration) *corev1ac.PodSpecApplyConfiguration {
+func podSpec(
+	app *v1alpha1.ScalableApp, r revision.Revision, spec *v1alpha1.AppSpec, container *corev1ac.ContainerApplyConfiguration,
+) *corev1ac.PodSpecApplyConfiguration {
 	pod := corev1ac.PodSpec().
 		WithContainers(container).
 		WithVolumes(bind(app, r.Inputs.Bindings).Volumes...).

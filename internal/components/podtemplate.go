@@ -14,7 +14,9 @@ import (
 // overlay lays the user's partial pod template over the operator's own, as a strategic merge patch:
 // lists of named things, such as containers, are merged by name. The labels that selectors rely on
 // stay.
-func overlay(template *corev1ac.PodTemplateSpecApplyConfiguration, user *apiextensionsv1.JSON, keep map[string]string) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
+func overlay(
+	template *corev1ac.PodTemplateSpecApplyConfiguration, user *apiextensionsv1.JSON, keep map[string]string,
+) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
 	if user == nil || len(user.Raw) == 0 {
 		return template, nil
 	}

@@ -140,17 +140,17 @@ func classesOf(app *v1alpha1.ScalableApp) map[string]string {
 
 // warnings asks for the events of StatefulSets that lack pods and of volumes that wait: neither has a
 // condition that says why.
-func (o *Observer) warnings(ctx context.Context, app *v1alpha1.ScalableApp, seen *state.Observed) error {
+func (o *Observer) warnings(ctx context.Context, _ *v1alpha1.ScalableApp, seen *state.Observed) error {
 	for _, set := range seen.StatefulSets {
 		if lacksPods(set) {
-			if err := o.warning(ctx, app, "StatefulSet", set.Name, set.UID, seen); err != nil {
+			if err := o.warning(ctx, seen, "StatefulSet", set); err != nil {
 				return err
 			}
 		}
 	}
 	for _, volume := range seen.Volumes {
 		if volume.Status.Phase == corev1.ClaimPending {
-			if err := o.warning(ctx, app, "PersistentVolumeClaim", volume.Name, volume.UID, seen); err != nil {
+			if err := o.warning(ctx, seen, "PersistentVolumeClaim", volume); err != nil {
 				return err
 			}
 		}
@@ -162,12 +162,13 @@ func lacksPods(set *appsv1.StatefulSet) bool {
 	return set.Spec.Replicas != nil && set.Status.Replicas < *set.Spec.Replicas
 }
 
-func (o *Observer) warning(ctx context.Context, app *v1alpha1.ScalableApp, kind, name string, uid types.UID, seen *state.Observed) error {
+// warning asks for the last warning about an object.
+func (o *Observer) warning(ctx context.Context, seen *state.Observed, kind string, object client.Object) error {
 	list := &corev1.EventList{}
-	err := o.Live.List(ctx, list, client.InNamespace(app.Namespace),
-		client.MatchingFields{"involvedObject.uid": string(uid), "type": corev1.EventTypeWarning}, client.Limit(50))
+	err := o.Live.List(ctx, list, client.InNamespace(object.GetNamespace()),
+		client.MatchingFields{"involvedObject.uid": string(object.GetUID()), "type": corev1.EventTypeWarning}, client.Limit(50))
 	if err != nil {
-		return fmt.Errorf("events of %s %s: %w", kind, name, err)
+		return fmt.Errorf("events of %s %s: %w", kind, object.GetName(), err)
 	}
 	var last *corev1.Event
 	for i := range list.Items {
@@ -176,7 +177,7 @@ func (o *Observer) warning(ctx context.Context, app *v1alpha1.ScalableApp, kind,
 		}
 	}
 	if last != nil {
-		seen.Warnings[kind+"/"+name] = last.Message
+		seen.Warnings[kind+"/"+object.GetName()] = last.Message
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,14 +41,18 @@ func database(in Input) verdict {
 	case spec.External != nil:
 		return externalDatabase(in)
 	}
-	v := statefulSet(in, kind, naming.Database(in.App), naming.ComponentDatabase, spec.Postgres.Instances, spec.Postgres.Storage.StorageClassName)
+	v := members(in, server{
+		kind: kind, name: naming.Database(in.App), component: naming.ComponentDatabase,
+		wanted: spec.Postgres.Instances, class: spec.Postgres.Storage.StorageClassName,
+	})
 	status := databaseStatus(in)
 	switch {
 	case !v.ok && status.ReadyInstances > 0 && status.Primary != "":
 		v.message = fmt.Sprintf("%s takes writes, but %s", status.Primary, v.message)
 	case v.ok && status.Primary == "":
 		v = bad(kind, v1alpha1.ReasonUnavailable, "no instance is the primary")
-	case v.ok && len(status.Synchronous) == 0 && spec.Postgres.Instances > 1 && spec.Postgres.Durability != v1alpha1.DurabilityAsynchronous:
+	case v.ok && len(status.Synchronous) == 0 && spec.Postgres.Instances > 1 &&
+		spec.Postgres.Durability != v1alpha1.DurabilityAsynchronous:
 		v = bad(kind, v1alpha1.ReasonDegraded, "%s takes writes, but no standby is in step", status.Primary)
 	case v.ok:
 		v.message = fmt.Sprintf("%s takes writes, %d of %d instances are ready", status.Primary, status.ReadyInstances, status.Instances)
@@ -63,10 +68,8 @@ func externalDatabase(in Input) verdict {
 		v.lasting = true
 		return v
 	}
-	for _, key := range in.Observed.External.Keys {
-		if key == "uri" {
-			return good(kind, fmt.Sprintf("bound to the database that Secret %s names", name))
-		}
+	if slices.Contains(in.Observed.External.Keys, "uri") {
+		return good(kind, fmt.Sprintf("bound to the database that Secret %s names", name))
 	}
 	v := bad(kind, v1alpha1.ReasonSecretIncomplete, "Secret %s (database.external.secretName) has no key uri; add it: postgres://USER:PASSWORD@HOST:PORT/DATABASE", name)
 	v.lasting = true
@@ -111,7 +114,9 @@ func sessions(in Input) verdict {
 	if redis := in.App.Spec.Sessions.Redis; redis != nil && redis.Persistence != v1alpha1.PersistenceDisabled {
 		class = redis.Storage.StorageClassName
 	}
-	return statefulSet(in, v1alpha1.ConditionSessionsReady, naming.Sessions(in.App), naming.ComponentSessions, 1, class)
+	return members(in, server{
+		kind: v1alpha1.ConditionSessionsReady, name: naming.Sessions(in.App), component: naming.ComponentSessions, wanted: 1, class: class,
+	})
 }
 
 // cache is the condition CacheReady.
@@ -119,11 +124,22 @@ func cache(in Input) verdict {
 	if in.App.Spec.Cache == nil {
 		return verdict{}
 	}
-	return statefulSet(in, v1alpha1.ConditionCacheReady, naming.Cache(in.App), naming.ComponentCache, 1, nil)
+	return members(in, server{
+		kind: v1alpha1.ConditionCacheReady, name: naming.Cache(in.App), component: naming.ComponentCache, wanted: 1,
+	})
 }
 
-// statefulSet says how the pods of a StatefulSet are.
-func statefulSet(in Input, kind, name, component string, wanted int32, class *string) verdict {
+// server is a part of the data tier: a StatefulSet with that many pods, and the StorageClass that the
+// spec names for its volumes.
+type server struct {
+	kind, name, component string
+	wanted                int32
+	class                 *string
+}
+
+// members says how the pods of a part of the data tier are.
+func members(in Input, s server) verdict {
+	kind, name, wanted, class := s.kind, s.name, s.wanted, s.class
 	if class != nil && !in.Observed.StorageClasses[*class] {
 		v := bad(kind, v1alpha1.ReasonStorageClassMissing, "StorageClass %s does not exist; create it, or create the app with another", *class)
 		v.lasting = true
@@ -133,7 +149,7 @@ func statefulSet(in Input, kind, name, component string, wanted int32, class *st
 	if set == nil {
 		return bad(kind, v1alpha1.ReasonProgressing, "%s is being created", name)
 	}
-	pods := in.Observed.PodsWith(naming.Selector(in.App, component))
+	pods := in.Observed.PodsWith(naming.Selector(in.App, s.component))
 	ready := int32(0)
 	for _, pod := range pods {
 		if Serving(pod) {

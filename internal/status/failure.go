@@ -29,7 +29,7 @@ func StoredFailure(stored v1alpha1.ScalableAppStatus) *Failure {
 }
 
 // WithFailure is the status with Ready=False and Stalled=True for the failure.
-func WithFailure(status v1alpha1.ScalableAppStatus, stored v1alpha1.ScalableAppStatus, failure Failure, now metav1.Time) v1alpha1.ScalableAppStatus {
+func WithFailure(status, stored v1alpha1.ScalableAppStatus, failure Failure, now metav1.Time) v1alpha1.ScalableAppStatus {
 	out := *status.DeepCopy()
 	meta.RemoveStatusCondition(&out.Conditions, v1alpha1.ConditionReconciling)
 	for kind, value := range map[string]metav1.ConditionStatus{
