@@ -246,7 +246,7 @@ func withoutEmpty(tree any) any {
 			continue // the user's own patch: there, null and {} mean something
 		}
 		value = withoutEmpty(value)
-		if isEmpty(value) {
+		if key != "metrics" && isEmpty(value) { // metrics: {} says that there are some
 			delete(object, key)
 			continue
 		}
