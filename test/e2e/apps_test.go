@@ -133,11 +133,11 @@ func (w *world) waitStable(name, before string) *v1alpha1.ScalableApp {
 	return app
 }
 
-// waitGone waits until no pod of a revision is left.
+// waitGone waits until no pod of a revision is left; that of its migration stays for its log.
 func (w *world) waitGone(revision string) {
 	w.Helper()
 	w.eventually(2*time.Minute, "the pods of "+revision+" are gone", func() error {
-		if n := len(w.podsOf(map[string]string{naming.LabelRevision: revision})); n > 0 {
+		if n := len(w.podsOf(map[string]string{naming.LabelRevision: revision, naming.LabelComponent: naming.ComponentApp})); n > 0 {
 			return fmt.Errorf("%d are there", n)
 		}
 		return nil

@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -29,9 +30,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 )
@@ -80,8 +81,8 @@ func connect() error {
 	if err != nil {
 		return fmt.Errorf("KUBECONFIG: %w", err)
 	}
-	config.QPS, config.Burst = 100, 200 // waiting means asking; the client's own default would dominate it
-	log.SetLogger(ctrl.Log)
+	config.QPS, config.Burst = 100, 200             // waiting means asking; the client's own default would dominate it
+	log.SetLogger(zap.New(zap.WriteTo(io.Discard))) // or controller-runtime complains that nobody did
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {

@@ -106,8 +106,16 @@ func Shop(sessions []*Session) []Step {
 	of := func(method, path string, body any) func(int) (*http.Request, error) {
 		return func(n int) (*http.Request, error) { return sessions[n%len(sessions)].Request(method, path, body) }
 	}
+	// Kept connections stay with their pod; only new ones meet the Service's newest list of pods.
+	anew := func(int) (*http.Request, error) {
+		request, err := http.NewRequest(http.MethodGet, sessions[0].Base+"/version", nil)
+		if err == nil {
+			request.Close = true
+		}
+		return request, err
+	}
 	return []Step{
-		{Name: "GET /version", Weight: 2, Make: of(http.MethodGet, "/version", nil)},
+		{Name: "GET /version", Weight: 2, Make: anew},
 		{Name: "GET /catalogue", Weight: 4, Make: of(http.MethodGet, "/catalogue", nil)},
 		{Name: "GET /cart", Weight: 2, Make: of(http.MethodGet, "/cart", nil)},
 		{Name: "POST /cart", Weight: 1, Make: of(http.MethodPost, "/cart", map[string]any{"item": "saw", "quantity": 2})},
