@@ -136,7 +136,8 @@ func lastLine(message string) string {
 	lines := strings.Split(strings.TrimSpace(message), "\n")
 	line := strings.TrimSpace(lines[len(lines)-1])
 	if len(line) > 300 {
-		line = line[:300] + "…"
+		// Half a letter would be stored as another one, and the status never be equal to what is stored.
+		line = strings.ToValidUTF8(line[:300], "") + "…"
 	}
 	return line
 }
