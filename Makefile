@@ -40,6 +40,7 @@ test: test-unit test-integration test-e2e ## All tests
 
 .PHONY: test-unit
 test-unit: ## Tests that need nothing but Go, of all modules
+	@hack/test-servers.sh
 	go test $$(go list ./... | grep -v -e /test/integration -e /test/e2e)
 	go -C sample-app test ./...
 	go -C test/cluster test ./...
