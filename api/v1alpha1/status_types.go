@@ -66,6 +66,8 @@ const (
 	StageProgressing = "Progressing"
 	// StageStable: one revision runs, and it is the wanted one.
 	StageStable = "Stable"
+	// StagePaused: spec.paused is true and the rollout is not at its end.
+	StagePaused = "Paused"
 	// StageFailed: the new revision made no progress within the deadline, or its migration failed. The
 	// old revision serves.
 	StageFailed = "Failed"
@@ -73,8 +75,8 @@ const (
 
 // RolloutStatus is where the rollout of the app stands.
 type RolloutStatus struct {
-	// stage is where the rollout stands: Waiting, Migrating, Progressing, Stable or Failed. Later
-	// versions may add stages.
+	// stage is where the rollout stands: Waiting, Migrating, Progressing, Paused, Stable or Failed.
+	// Later versions may add stages.
 	// +optional
 	Stage string `json:"stage,omitempty"`
 

@@ -38,7 +38,7 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	b.decideRollout()
 	p := Plan{Status: status.Build(b.statusInput()), Wake: b.wake()}
 	p.Events = events.Between(app.Status, p.Status)
-	if app.Spec.Paused != nil && *app.Spec.Paused {
+	if b.paused() {
 		return p
 	}
 	p.Objects = b.objects()
@@ -108,6 +108,8 @@ func (b *builder) desired() int32 {
 	return min(max(desired, scaling.MinReplicas), scaling.MaxReplicas)
 }
 
+func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec.Paused }
+
 func (b *builder) statusInput() status.Input {
 	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision}
 }
@@ -124,11 +126,14 @@ func (b *builder) decideRollout() {
 	desired := b.desired()
 	surge, unavailable := bounds(b.app.Spec.Rollout.Rolling, desired)
 	target, others := b.sets()
-	b.decision = rollout.Next(rollout.Input{
+	in := rollout.Input{
 		Now: b.seen.Now, Desired: desired, MaxSurge: surge, MaxUnavailable: unavailable,
 		Deadline: deadline(b.app), Status: b.app.Status.Rollout, Target: target, Others: others,
 		Obstacle: b.obstacle(), Migration: b.migration(), Trouble: b.trouble(),
-	})
+	}
+	if b.decision = rollout.Next(in); b.paused() {
+		b.decision = rollout.Paused(in)
+	}
 	if b.undone != "" {
 		b.decision.Status.Message = strings.TrimSuffix(fmt.Sprintf("revision %s was undone: %s runs until spec.app changes or the annotation %s goes. %s",
 			b.undone, b.target.Name, naming.AnnotationUndo, b.decision.Status.Message), " ")

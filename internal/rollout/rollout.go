@@ -113,6 +113,17 @@ func Next(in Input) Decision {
 	return progress(in) // pods of the target replace pods of the others
 }
 
+// Paused is the decision while nothing may be changed: the rollout stands where it stood.
+func Paused(in Input) Decision {
+	status := in.Status
+	if status.Stage == v1alpha1.StageStable && status.Stable != nil && status.Stable.Revision == in.Target.Revision {
+		return Decision{Status: status, Reason: v1alpha1.ReasonReady}
+	}
+	status.Stage = v1alpha1.StagePaused
+	status.Message = fmt.Sprintf("spec.paused is true: nothing is changed; %s is to serve when it is false", in.Target.Revision)
+	return Decision{Status: status, Reason: v1alpha1.ReasonPaused}
+}
+
 // trySteady applies while the target is the revision that is rolled out, or is gone back to.
 func trySteady(in Input) *Decision {
 	if in.Status.Stable == nil || in.Status.Stable.Revision != in.Target.Revision {
@@ -172,7 +183,8 @@ func tryMigrate(in Input) *Decision {
 func migrating(in Input) *Decision {
 	status := candidate(in, v1alpha1.StageMigrating)
 	status.ProgressTime = in.Status.ProgressTime
-	if in.Status.Candidate == nil || in.Status.Candidate.Revision != in.Target.Revision || status.ProgressTime == nil {
+	if in.Status.Candidate == nil || in.Status.Candidate.Revision != in.Target.Revision || status.ProgressTime == nil ||
+		in.Status.Stage == v1alpha1.StagePaused {
 		status.ProgressTime = new(metav1.NewTime(in.Now.Truncate(time.Second)))
 	}
 	status.Message = fmt.Sprintf("the migration of %s runs", in.Target.Revision)
@@ -213,7 +225,8 @@ func tryPromote(in Input) *Decision {
 func progress(in Input) Decision {
 	status := candidate(in, v1alpha1.StageProgressing)
 	before := in.Status.Candidate
-	fresh := before == nil || before.Revision != in.Target.Revision || in.Status.ProgressTime == nil || !in.Target.Exists
+	fresh := before == nil || before.Revision != in.Target.Revision || in.Status.ProgressTime == nil || !in.Target.Exists ||
+		in.Status.Stage == v1alpha1.StagePaused // the deadline does not count pauses
 	status.ProgressTime = in.Status.ProgressTime
 	if fresh || status.Candidate.PeakReplicas > before.PeakReplicas {
 		status.ProgressTime = new(metav1.NewTime(in.Now.Truncate(time.Second)))

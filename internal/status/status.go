@@ -114,12 +114,7 @@ func released(in Input) verdict {
 	if in.Rollout.Status.Stage == v1alpha1.StageStable {
 		return complete(in)
 	}
-	reason := in.Rollout.Reason
-	message := in.Rollout.Status.Message
-	if in.App.Spec.Paused != nil && *in.App.Spec.Paused {
-		reason, message = v1alpha1.ReasonPaused, "spec.paused is true: nothing is changed. "+message
-	}
-	return verdict{reason: reason, message: message, lasting: in.Rollout.Stalled}
+	return verdict{reason: in.Rollout.Reason, message: in.Rollout.Status.Message, lasting: in.Rollout.Stalled}
 }
 
 // complete says whether as many pods serve as are wanted.
