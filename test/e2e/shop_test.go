@@ -30,12 +30,21 @@ type order struct {
 }
 
 // base is where the Service of that name answers: its address in the cluster, which the local cluster
-// routes from the machine itself.
+// routes from the machine itself. A node's proxy learns of a new Service a moment after everybody else.
 func (w *world) base(service string) string {
 	w.Helper()
 	s := &corev1.Service{}
 	w.must(w.read(service, s))
-	return "http://" + s.Spec.ClusterIP
+	base := "http://" + s.Spec.ClusterIP
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	w.eventually(30*time.Second, "the nodes know the Service "+service, func() error {
+		answer, err := client.Get(base + "/livez")
+		if err != nil {
+			return err
+		}
+		return answer.Body.Close()
+	})
+	return base
 }
 
 // login logs a user in over one connection, and says which pod it was: the proxy chooses a pod for each
