@@ -46,7 +46,7 @@ func text(c *metav1.Condition) string {
 }
 
 func TestReadyAndAvailable(t *testing.T) {
-	paused := rolling(stable(t, 3), v1alpha1.StageProgressing, v1alpha1.ReasonRollingOut, "1 of 3 pods of shop-b serve", false)
+	paused := rolling(stable(t, 3), v1alpha1.StagePaused, v1alpha1.ReasonPaused, "spec.paused is true: nothing is changed; shop-b is to serve", false)
 	paused.App.Spec.Paused = new(true)
 	crash := stable(t, 2)
 	crash.Observed.Pods[2].Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: ended(1, "Error", "boom")}
@@ -77,7 +77,7 @@ func TestReadyAndAvailable(t *testing.T) {
 		"rollout failed": {in: rolling(stable(t, 3), v1alpha1.StageFailed, v1alpha1.ReasonImagePullFailed, "no progress", true), kstatus: "Failed",
 			ready: "False ImagePullFailed: no progress", available: "True Ready: 3 of 3 pods serve"},
 		"paused midway": {in: paused, kstatus: "InProgress",
-			ready:     "False Paused: spec.paused is true: nothing is changed. 1 of 3 pods of shop-b serve",
+			ready:     "False Paused: spec.paused is true: nothing is changed; shop-b is to serve",
 			available: "True Ready: 3 of 3 pods serve"},
 		"the database's Secret is missing": {in: external, kstatus: "Failed",
 			ready:     "False SecretMissing: Secret db (database.external.secretName) does not exist; create it with a key uri",
