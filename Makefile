@@ -53,6 +53,14 @@ test-integration: ## Tests against a real kube-apiserver and etcd
 test-e2e: ## Tests on the local cluster; one that is not up is started, and taken down again (RUN=… picks tests)
 	@hack/e2e.sh -run '$(or $(RUN),.)'
 
+.PHONY: bench-bump
+bench-bump: ## Requests sent, failed, p99 before and during a bump at E2E_RATE=50 requests/s, on the local cluster
+	@E2E_BEFORE=$${E2E_BEFORE:-30s} hack/e2e.sh -run '^TestBumpUnderLoad$$'
+
+.PHONY: bench-idle
+bench-idle: ## Requests of the idle operator, counted at the API server for E2E_IDLE=10m, on the local cluster
+	@E2E_IDLE=$${E2E_IDLE:-10m} hack/e2e.sh -run '^TestIdle$$'
+
 ##@ Development
 .PHONY: build
 build: ## Build the operator to bin/
