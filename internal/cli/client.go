@@ -48,7 +48,7 @@ func (o *options) connect() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
+	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper, FieldValidation: metav1.FieldValidationStrict})
 	if err != nil {
 		return nil, err
 	}

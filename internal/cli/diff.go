@@ -46,9 +46,9 @@ func walk(path string, a, b any, out *[]change) {
 	if reflect.DeepEqual(a, b) {
 		return
 	}
-	before, after := children(a), children(b)
+	before, after := children(orEmpty(a, b)), children(orEmpty(b, a))
 	// What is new or gone as a whole is one change, not one for each of its fields.
-	if before == nil || after == nil {
+	if before == nil || after == nil { // one of them has no parts
 		*out = append(*out, change{strings.TrimPrefix(path, "."), a, b})
 		return
 	}
@@ -62,6 +62,16 @@ func walk(path string, a, b any, out *[]change) {
 	for _, key := range keys {
 		walk(path+key, before[key], after[key], out)
 	}
+}
+
+// orEmpty is a value, or an empty list where there is none beside a list of named things: then each of
+// them is new or gone.
+func orEmpty(value, other any) any {
+	list, ok := other.([]any)
+	if value == nil && ok && len(list) > 0 && nameIn(list[0], "") != "" {
+		return []any{}
+	}
+	return value
 }
 
 // children are the parts of a value by the piece of path that leads to each; nil if it has none.
@@ -157,7 +167,7 @@ func secret(kind, path string) bool {
 	if kind == "Secret" || kind == "ConfigMap" || kind == "ControllerRevision" {
 		return !strings.HasPrefix(path, "metadata.")
 	}
-	for _, part := range []string{".env[", "command[", "args[", ".podTemplate", "annotations[", "parameters."} {
+	for _, part := range []string{".env[", "command[", "args[", ".podTemplate", "annotations["} {
 		if strings.Contains("."+path, part) {
 			return true
 		}

@@ -97,6 +97,14 @@ func (o *options) printApps(command *cobra.Command, s *session, name string, pri
 	if err != nil {
 		return err
 	}
+	if *print.OutputFormat == "name" { // it prints no lists
+		for _, each := range sights {
+			if err := printer.PrintObj(each.app, o.streams.Out); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	// A List of kubectl's kind, so that scripts read both outputs alike.
 	list := &metav1.List{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "List"}}
 	for _, each := range sights {

@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
@@ -68,6 +70,8 @@ func newCommand(version string, streams genericiooptions.IOStreams) *cobra.Comma
 		Short: "See and steer ScalableApps",
 		Long: `See and steer ScalableApps.
 
+All of kubectl's own flags that say how to reach a cluster work here too (kubectl options lists them).
+
 Each command that changes something makes exactly one write, to the ScalableApp; the operator does the
 rest. The number of pods is kubectl's own to change:
 
@@ -80,6 +84,10 @@ rest. The number of pods is kubectl's own to change:
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	o.flags.AddFlags(root.PersistentFlags())
+	root.PersistentFlags().VisitAll(func(flag *pflag.Flag) {
+		// All of kubectl's connection flags work; the help of each command lists those that people use.
+		flag.Hidden = !slices.Contains([]string{"namespace", "context", "kubeconfig"}, flag.Name)
+	})
 	_ = root.RegisterFlagCompletionFunc("namespace", o.completeNamespaces) // fails only for an unknown flag
 	for _, group := range []*cobra.Group{{ID: "see", Title: "See:"}, {ID: "steer", Title: "Steer:"}} {
 		root.AddGroup(group)
@@ -90,7 +98,7 @@ rest. The number of pods is kubectl's own to change:
 			root.AddCommand(command)
 		}
 	}
-	add("see", o.getCommand(), o.statusCommand(), o.historyCommand())
+	add("see", o.getCommand(), o.statusCommand(), o.historyCommand(), o.planCommand())
 	add("steer", o.setCommand(), o.undoCommand(), o.pauseCommand(), o.resumeCommand(), o.restartCommand())
 	root.AddCommand(o.versionCommand())
 	return root

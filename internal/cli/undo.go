@@ -42,47 +42,45 @@ so does --clear.`,
 	command.MarkFlagsMutuallyExclusive("to", "clear")
 	_ = command.RegisterFlagCompletionFunc("to", o.completeRevision) // fails only for an unknown flag
 	command.RunE = func(command *cobra.Command, args []string) error {
-		ctx := command.Context()
-		s, app, err := o.open(ctx, args[0])
-		if err != nil {
-			return err
-		}
 		if clear {
-			return w.clearUndo(ctx, s, app)
+			w.print.NamePrintFlags.Operation = "undo cleared"
+			return w.write(command.Context(), args[0], clearUndo)
 		}
-		wanted, err := s.wanted(ctx, app)
-		if err != nil {
-			return err
-		}
-		history, err := s.history(ctx, app)
-		if err != nil {
-			return err
-		}
-		chosen, err := chooseUndo(app, wanted.Name, history, undoFlags{to: to, force: force})
-		if err != nil {
-			return err
-		}
-		changes := annotations(object{naming.AnnotationUndo: wanted.Name + ":" + chosen.Name})
-		return w.patch(ctx, s, app, changes, undoWords(app, wanted.Name, chosen, history))
+		return w.write(command.Context(), args[0], undoFlags{to: to, force: force}.decide)
 	}
 	return command
 }
 
-func (w *writer) clearUndo(ctx context.Context, s *session, app *v1alpha1.ScalableApp) error {
+func clearUndo(_ context.Context, _ *session, app *v1alpha1.ScalableApp) (object, string, error) {
 	if app.Annotations[naming.AnnotationUndo] == "" {
-		return fmt.Errorf("nothing of %s is undone", app.Name)
+		return nil, "", fmt.Errorf("nothing of %s is undone", app.Name)
 	}
 	said := ""
 	if from := undone(app); from != "" {
 		said = fmt.Sprintf("Revision %s, which the spec asks for, is rolled out again.\n", from)
 	}
-	w.print.NamePrintFlags.Operation = "undo cleared"
-	return w.patch(ctx, s, app, annotations(object{naming.AnnotationUndo: nil}), said)
+	return annotations(object{naming.AnnotationUndo: nil}), said, nil
 }
 
 type undoFlags struct {
 	to    string
 	force bool
+}
+
+func (f undoFlags) decide(ctx context.Context, s *session, app *v1alpha1.ScalableApp) (object, string, error) {
+	wanted, err := s.wanted(ctx, app)
+	if err != nil {
+		return nil, "", err
+	}
+	history, err := s.history(ctx, app)
+	if err != nil {
+		return nil, "", err
+	}
+	target, err := chooseUndo(app, wanted.Name, history, f)
+	if err != nil {
+		return nil, "", err
+	}
+	return annotations(object{naming.AnnotationUndo: wanted.Name + ":" + target.Name}), undoWords(app, wanted.Name, target, history), nil
 }
 
 // chooseUndo finds the revision to go back to, or says why there is none. Wanted is the revision that

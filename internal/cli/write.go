@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -41,9 +42,73 @@ func spec(part object) object { return object{"spec": part} }
 
 func annotations(part object) object { return object{"metadata": object{"annotations": part}} }
 
-// patch makes the write: a merge patch that holds only if nobody has changed the object since it was read.
-// What is said goes to the person, not into output that a program reads.
-func (w *writer) patch(ctx context.Context, s *session, app *v1alpha1.ScalableApp, changes object, said string) error {
+// decision is what a command would write to an app that it has read, and what it says of it. An error is a
+// refusal: then nothing is written.
+type decision func(ctx context.Context, s *session, app *v1alpha1.ScalableApp) (changes object, said string, err error)
+
+// tries is how often a write is tried that meets the operator's own writes to status.
+const tries = 5
+
+// write reads the app, has the command decide, and makes the one write. It holds only if nobody has
+// changed the object since it was read. The operator writes status at any time; then the command is
+// decided anew. But when the spec or the undo is another, the person has seen something else.
+func (w *writer) write(ctx context.Context, name string, decide decision) error {
+	s, err := w.o.connect()
+	if err != nil {
+		return err
+	}
+	printer, options, err := w.prepare() // before the write: a wrong flag must change nothing
+	if err != nil {
+		return err
+	}
+	var first *v1alpha1.ScalableApp
+	for range tries {
+		app, err := s.app(ctx, name)
+		if err != nil {
+			return err
+		}
+		if first == nil {
+			first = app.DeepCopy()
+		}
+		if app.UID != first.UID || app.Generation != first.Generation ||
+			app.Annotations[naming.AnnotationUndo] != first.Annotations[naming.AnnotationUndo] {
+			break
+		}
+		changes, said, err := decide(ctx, s, app)
+		if err != nil {
+			return err
+		}
+		err = s.patch(ctx, app, changes, options)
+		if apierrors.IsConflict(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return w.say(printer, app, said)
+	}
+	return fmt.Errorf("%s was changed by somebody else at the same moment, so nothing was written; look at it and run the command again", name)
+}
+
+// prepare reads the flags that say how to write and how to print.
+func (w *writer) prepare() (printers.ResourcePrinter, []client.PatchOption, error) {
+	options := []client.PatchOption{client.FieldOwner(fieldManager)}
+	switch w.dryRun {
+	case "none":
+	case "server":
+		options = append(options, client.DryRunAll)
+		if err := w.print.Complete("%s (server dry run)"); err != nil {
+			return nil, nil, err
+		}
+	default:
+		return nil, nil, fmt.Errorf("--dry-run is none or server, not %q", w.dryRun)
+	}
+	printer, err := w.print.ToPrinter()
+	return printer, options, err
+}
+
+// patch makes the write as a merge patch that holds only for the version that was read.
+func (s *session) patch(ctx context.Context, app *v1alpha1.ScalableApp, changes object, options []client.PatchOption) error {
 	metadata, _ := changes["metadata"].(object)
 	if metadata == nil {
 		metadata = object{}
@@ -54,28 +119,12 @@ func (w *writer) patch(ctx context.Context, s *session, app *v1alpha1.ScalableAp
 	if err != nil {
 		return err
 	}
-	options := []client.PatchOption{client.FieldOwner(fieldManager)}
-	switch w.dryRun {
-	case "none":
-	case "server":
-		options = append(options, client.DryRunAll)
-		if err := w.print.Complete("%s (server dry run)"); err != nil {
-			return err
-		}
-	default:
-		return fmt.Errorf("--dry-run is none or server, not %q", w.dryRun)
-	}
-	printer, err := w.print.ToPrinter() // before the write: a wrong -o must change nothing
-	if err != nil {
-		return err
-	}
-	err = s.Patch(ctx, app, client.RawPatch(types.MergePatchType, raw), options...)
-	if apierrors.IsConflict(err) {
-		return fmt.Errorf("%s was changed by somebody else at the same moment, so nothing was written; run the command again", app.Name)
-	}
-	if err != nil {
-		return err
-	}
+	return s.Patch(ctx, app, client.RawPatch(types.MergePatchType, raw), options...)
+}
+
+// say prints the outcome as kubectl does. What is said goes to the person, not into output that a program
+// reads.
+func (w *writer) say(printer printers.ResourcePrinter, app *v1alpha1.ScalableApp, said string) error {
 	app.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ScalableApp"))
 	if err := printer.PrintObj(app, w.o.streams.Out); err != nil {
 		return err
@@ -108,15 +157,9 @@ func (o *options) setCommand() *cobra.Command {
 	}
 	w := o.writes(image, "image set")
 	image.RunE = func(command *cobra.Command, args []string) error {
-		s, app, err := o.open(command.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		changes, said, err := setImage(app, args[1])
-		if err != nil {
-			return err
-		}
-		return w.patch(command.Context(), s, app, changes, said)
+		return w.write(command.Context(), args[0], func(_ context.Context, _ *session, app *v1alpha1.ScalableApp) (object, string, error) {
+			return setImage(app, args[1])
+		})
 	}
 	set.AddCommand(image)
 	return set
@@ -165,14 +208,12 @@ func (o *options) pauseCommand() *cobra.Command {
 	}
 	w := o.writes(command, "paused")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		s, app, err := o.open(command.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		if isPaused(app) {
-			return fmt.Errorf("%s is paused already", app.Name)
-		}
-		return w.patch(command.Context(), s, app, spec(object{"paused": true}), "")
+		return w.write(command.Context(), args[0], func(_ context.Context, _ *session, app *v1alpha1.ScalableApp) (object, string, error) {
+			if isPaused(app) {
+				return nil, "", fmt.Errorf("%s is paused already", app.Name)
+			}
+			return spec(object{"paused": true}), "", nil
+		})
 	}
 	return command
 }
@@ -185,14 +226,12 @@ func (o *options) resumeCommand() *cobra.Command {
 	}
 	w := o.writes(command, "resumed")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		s, app, err := o.open(command.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		if !isPaused(app) {
-			return fmt.Errorf("%s is not paused", app.Name)
-		}
-		return w.patch(command.Context(), s, app, spec(object{"paused": nil}), "")
+		return w.write(command.Context(), args[0], func(_ context.Context, _ *session, app *v1alpha1.ScalableApp) (object, string, error) {
+			if !isPaused(app) {
+				return nil, "", fmt.Errorf("%s is not paused", app.Name)
+			}
+			return spec(object{"paused": nil}), "", nil
+		})
 	}
 	return command
 }
@@ -207,15 +246,9 @@ func (o *options) restartCommand() *cobra.Command {
 	}
 	w := o.writes(command, "restarted")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		s, app, err := o.open(command.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		changes, said, err := restart(app, time.Now())
-		if err != nil {
-			return err
-		}
-		return w.patch(command.Context(), s, app, changes, said)
+		return w.write(command.Context(), args[0], func(_ context.Context, _ *session, app *v1alpha1.ScalableApp) (object, string, error) {
+			return restart(app, time.Now())
+		})
 	}
 	return command
 }
