@@ -105,7 +105,7 @@ func (b *builder) desired() int32 {
 		return desired
 	}
 	// The autoscaler says the same 15 s later; until then its bounds hold already.
-	return min(max(desired, scaling.MinReplicas), scaling.MaxReplicas)
+	return min(max(desired, scaling.MinReplicas, b.autoscalerFloor()), scaling.MaxReplicas)
 }
 
 func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec.Paused }

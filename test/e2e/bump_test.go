@@ -65,6 +65,7 @@ func (w *world) bump(name, what, version string, edit func(*v1alpha1.ScalableApp
 // The content of a ConfigMap that the app refers to belongs to the revision: a change rolls out, and
 // undo brings the old content back although the ConfigMap still holds the new one.
 func TestUndoRestoresConfig(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: w.namespace},
@@ -77,7 +78,7 @@ func TestUndoRestoresConfig(t *testing.T) {
 	}}}
 	w.create(app)
 	blue := w.waitReady("shop").Status.Rollout.Stable.Revision
-	tr := w.startTraffic("shop", w.rate()/2, false)
+	tr := w.startTraffic("shop", 10, false)
 
 	change(w, "settings", &corev1.ConfigMap{}, func(c *corev1.ConfigMap) { c.Data["APP_VERSION"] = "green" })
 	green := w.waitStable("shop", blue).Status.Rollout.Stable.Revision

@@ -65,6 +65,43 @@ func TestScale(t *testing.T) {
 	neverBelow(w, raised, 3)
 }
 
+// Who switches autoscaling on takes replicas out of the manifest, and the schema's default takes its
+// place. The app must not shrink to it before the autoscaler has looked.
+func TestHandOverToAutoscaler(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.create(w.bare("shop", 4))
+	w.waitReady("shop")
+	began := time.Now()
+	w.changeApp("shop", func(app *v1alpha1.ScalableApp) {
+		app.Spec.App.Replicas = nil // 2 again
+		app.Spec.Autoscaling = &v1alpha1.AutoscalingSpec{MinReplicas: 2, MaxReplicas: 6, CPUUtilizationPercent: new(int32(70))}
+	})
+	scaler := &autoscalingv2.HorizontalPodAutoscaler{}
+	w.eventually(4*time.Minute, "the autoscaler has decided", func() error {
+		if err := w.read("shop", scaler); err != nil {
+			return err
+		}
+		if scaler.Status.DesiredReplicas == 0 {
+			if got := w.app("shop").Status.App.ReadyReplicas; got < 4 {
+				w.must(w.read("shop", scaler))
+				if scaler.Status.DesiredReplicas == 0 {
+					t.Fatalf("%d pods serve before the autoscaler has decided, there were 4", got)
+				}
+			}
+			return errNotYet
+		}
+		return nil
+	})
+	t.Logf("the autoscaler decided for %d after %s", scaler.Status.DesiredReplicas, time.Since(began).Round(time.Second))
+	w.eventually(time.Minute, "its decision holds", func() error {
+		if got := w.waitReady("shop").Status.App.ReadyReplicas; got != scaler.Status.DesiredReplicas {
+			return fmt.Errorf("%d pods serve", got)
+		}
+		return nil
+	})
+}
+
 // scale does what `kubectl scale` does.
 func (w *world) scale(replicas int32) *autoscalingv1.Scale {
 	w.Helper()
