@@ -96,6 +96,10 @@ func intentOf(object components.Object) (*unstructured.Unstructured, error) {
 	if err := json.Unmarshal(raw, &intent.Object); err != nil {
 		return nil, fmt.Errorf("read %T from JSON: %w", object.Intent, err)
 	}
+	// Hashed with sorted keys: a part that was read back from the API server has them in another order.
+	if raw, err = json.Marshal(intent.Object); err != nil {
+		return nil, err
+	}
 	sum := sha256.Sum256(raw)
 	annotations := intent.GetAnnotations()
 	if annotations == nil {

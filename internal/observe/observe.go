@@ -95,7 +95,8 @@ func (o *Observer) children(ctx context.Context, app *v1alpha1.ScalableApp, seen
 			seen.Children = append(seen.Children, state.Child{
 				APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Name: object.GetName(),
 				UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
-				Owned: metav1.IsControlledBy(object, app), Revision: object.GetLabels()[naming.LabelRevision],
+				Owned:     metav1.IsControlledBy(object, app),
+				Component: object.GetLabels()[naming.LabelComponent], Revision: object.GetLabels()[naming.LabelRevision],
 			})
 		}
 	}

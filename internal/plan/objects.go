@@ -96,7 +96,7 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 	for _, name := range components.StaleRecords(b.in) {
 		stale["ConfigMap/"+name] = true
 	}
-	forgotten := b.forgotten()
+	forgotten, bound := b.forgotten(), b.bound()
 	var deletions []state.Child
 	for _, child := range b.seen.Children {
 		switch {
@@ -105,6 +105,7 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 		case child.Kind == "Job" && child.Name == naming.Migration(b.target.Name) && b.neverRan():
 			deletions = append(deletions, child)
 		case !child.Owned || wanted[child.Kind+"/"+child.Name]:
+		case bound[child.Component]: // the spec has dropped it, but a revision that uses it still runs
 		case child.Kind == "ControllerRevision" && !forgotten[child.Name]:
 		case child.Kind != "ControllerRevision" && child.Revision != "" && (b.live(child.Revision) || !b.gone(child.Revision)):
 			// Whatever happens, nothing that a running pod uses is deleted.
@@ -113,6 +114,28 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 		}
 	}
 	return deletions
+}
+
+// bound are the components of the data tier that the target or a revision that still runs was bound to.
+func (b *builder) bound() map[string]bool {
+	bound := map[string]bool{}
+	add := func(to revision.Bindings) {
+		bound[naming.ComponentDatabase] = bound[naming.ComponentDatabase] || to.Database
+		bound[naming.ComponentSessions] = bound[naming.ComponentSessions] || to.Sessions
+		bound[naming.ComponentCache] = bound[naming.ComponentCache] || to.Cache
+	}
+	add(b.target.Inputs.Bindings)
+	for _, d := range b.seen.Deployments {
+		if b.gone(d.Name) {
+			continue
+		}
+		if r, err := b.revisionOf(d.Name); err == nil {
+			add(r.Inputs.Bindings)
+		} else {
+			add(revision.Bindings{Database: true, Sessions: true, Cache: true}) // nobody knows
+		}
+	}
+	return bound
 }
 
 // kept are the children, by KIND/NAME, that are made once and then named by no object, but wanted.

@@ -52,6 +52,8 @@ type Child struct {
 	ResourceVersion        string
 	// Owned says that the app is its controller.
 	Owned bool
+	// Component is the part of the stack that it belongs to.
+	Component string
 	// Revision is the revision that it belongs to, or empty.
 	Revision string
 }

@@ -3,9 +3,12 @@
 package integration
 
 import (
+	"flag"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/scalableapp/scalableapp-operator/internal/testkit"
 )
@@ -14,5 +17,8 @@ import (
 var config *rest.Config
 
 func TestMain(m *testing.M) {
+	// Tests wait for the API server most of the time. A -parallel on the command line wins.
+	_ = flag.Set("test.parallel", "8")
+	log.SetLogger(logr.Discard())
 	testkit.Main(m, func(c *rest.Config) { config = c })
 }

@@ -1,0 +1,212 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/controllers"
+	"github.com/scalableapp/scalableapp-operator/internal/apply"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/observe"
+	"github.com/scalableapp/scalableapp-operator/internal/plan"
+)
+
+// stack is one app in a namespace of its own, with a cluster around it and an operator that the test
+// calls by hand. The operator reads from a mirror and writes to the API server.
+type stack struct {
+	*cluster
+	reconciler *controllers.Reconciler
+	// time is the operator's clock: it goes on by a second with each pass.
+	time time.Time
+	// writes are the operator's writes, as VERB KIND/NAME.
+	writes []string
+	// limit is the number of writes after which the operator dies; dead says that it has.
+	limit int
+	dead  bool
+	// events are what the operator has told people.
+	events []string
+}
+
+var errDead = errors.New("the operator is dead")
+
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	fast := rest.CopyConfig(config)
+	fast.QPS = -1
+	api, err := client.NewWithWatch(fast, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{T: t, ctx: t.Context(), api: api, seen: newMirror(t, api), namespace: namespace(t)}
+	t.Cleanup(func() { // the API server has only 254 addresses for all tests
+		if err := api.DeleteAllOf(context.Background(), &corev1.Service{}, client.InNamespace(c.namespace)); err != nil {
+			t.Error(err)
+		}
+	})
+	s := &stack{cluster: c, limit: -1, time: time.Now().Truncate(time.Second)}
+	s.restart()
+	return s
+}
+
+// restart starts an operator that remembers nothing.
+func (s *stack) restart() {
+	s.dead, s.limit = false, -1
+	k8s := interceptor.NewClient(s.api.(client.WithWatch), s.watched())
+	s.reconciler = &controllers.Reconciler{
+		Client: k8s,
+		Observer: &observe.Observer{
+			Cached: s.seen.children(), Live: s.api, Scheme: s.api.Scheme(), Now: func() time.Time { return s.time },
+			Config: &observe.ConfigReader{Metadata: s.seen.config(), Live: s.api},
+		},
+		Executor: &apply.Executor{Client: k8s, Live: s.api},
+		Recorder: s,
+		Config: plan.Config{
+			Images: components.Images{Postgres: "scalableapp/postgres:17", Redis: "scalableapp/redis:8"}, OperatorNamespace: system,
+		},
+	}
+}
+
+// watched reads from the mirror and counts the writes.
+func (s *stack) watched() interceptor.Funcs {
+	children := s.seen.children()
+	return interceptor.Funcs{
+		Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			return children.Get(ctx, key, o, opts...)
+		},
+		List: func(ctx context.Context, _ client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+			return children.List(ctx, l, opts...)
+		},
+		Create: func(ctx context.Context, w client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			return s.write("create", o, func() error { return w.Create(ctx, o, opts...) })
+		},
+		Delete: func(ctx context.Context, w client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			return s.write("delete", o, func() error { return w.Delete(ctx, o, opts...) })
+		},
+		Apply: func(ctx context.Context, w client.WithWatch, a runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(a)
+			if err != nil {
+				return err
+			}
+			return s.write("apply", &unstructured.Unstructured{Object: fields}, func() error { return w.Apply(ctx, a, opts...) })
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			return s.write("patch "+sub, o, func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
+		},
+		Update: func(context.Context, client.WithWatch, client.Object, ...client.UpdateOption) error {
+			return errors.New("the operator never updates")
+		},
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			return errors.New("the operator never patches but status")
+		},
+	}
+}
+
+// write is one write of the operator's, unless it is dead by now.
+func (s *stack) write(verb string, object client.Object, do func() error) error {
+	if s.dead || len(s.writes) == s.limit {
+		s.dead = true
+		return errDead
+	}
+	kind, err := apiutil.GVKForObject(object, s.api.Scheme())
+	if err != nil {
+		return err
+	}
+	name, key := kind.Kind+"/"+object.GetName(), client.ObjectKeyFromObject(object)
+	s.writes = append(s.writes, verb+" "+name)
+	if err := do(); err != nil {
+		return err
+	}
+	if verb == "delete" || verb == "apply" { // the answer is not the object
+		s.seen.refresh(s.ctx, kind, key)
+	} else {
+		s.seen.answered(kind, object)
+	}
+	return nil
+}
+
+// Eventf is the recorder of the operator's events.
+func (s *stack) Eventf(_ runtime.Object, _ runtime.Object, kind, reason, _, note string, args ...any) {
+	s.events = append(s.events, kind+" "+reason+": "+fmt.Sprintf(note, args...))
+}
+
+// pass is one pass of the operator.
+func (s *stack) pass() (ctrl.Result, error) {
+	s.time = s.time.Add(time.Second)
+	return s.reconciler.Reconcile(s.ctx, ctrl.Request{NamespacedName: s.key("shop")})
+}
+
+// settle lets the operator and the cluster take turns until neither has anything to do. An operator that
+// dies is started anew. Any other error of a pass is a failure of the test.
+func (s *stack) settle() {
+	s.Helper()
+	for range 60 {
+		before := len(s.writes)
+		result, err := s.pass()
+		switch {
+		case s.dead:
+			s.restart()
+			continue
+		case err != nil:
+			s.Fatalf("a pass failed: %v", err)
+		}
+		if quiet := len(s.writes) == before; !s.turn() && quiet && result.RequeueAfter < time.Second*30 && result.RequeueAfter == 0 {
+			return
+		}
+	}
+	s.Fatalf("no rest; the last writes were\n%s", strings.Join(s.writes[max(0, len(s.writes)-20):], "\n"))
+}
+
+// app is the app as it is, live.
+func (s *stack) app() *v1alpha1.ScalableApp {
+	s.Helper()
+	app := &v1alpha1.ScalableApp{}
+	if err := s.api.Get(s.ctx, s.key("shop"), app); err != nil {
+		s.Fatal(err)
+	}
+	return app
+}
+
+// deploy creates the app from a spec.
+func (s *stack) deploy(spec string) {
+	s.Helper()
+	s.create(object(s.T, s.namespace, "shop", spec))
+}
+
+// change changes the app's spec.
+func (s *stack) change(how func(*v1alpha1.ScalableApp)) {
+	s.Helper()
+	app := s.app()
+	how(app)
+	s.update(app)
+}
+
+// ready fails the test unless the app is Ready.
+func (s *stack) ready() {
+	s.Helper()
+	for _, c := range s.app().Status.Conditions {
+		if c.Type == v1alpha1.ConditionReady && c.Status == metav1.ConditionTrue {
+			return
+		}
+	}
+	s.Fatalf("the app is not ready: %v", s.app().Status)
+}
