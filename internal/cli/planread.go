@@ -81,7 +81,8 @@ func (p *planner) dryRun(ctx context.Context, file *unstructured.Unstructured) (
 		return live, after, refused(file, err)
 	}
 	after.SetManagedFields(nil)
-	err = p.Apply(ctx, client.ApplyConfigurationFromUnstructured(after), client.DryRunAll, client.ForceOwnership, client.FieldOwner(managerOf(live)))
+	err = p.Apply(ctx, client.ApplyConfigurationFromUnstructured(after),
+		client.DryRunAll, client.ForceOwnership, client.FieldOwner(managerOf(live)))
 	return live, after, refused(file, err)
 }
 
@@ -113,7 +114,8 @@ func managerOf(live *unstructured.Unstructured) string {
 		return manager
 	}
 	for _, entry := range live.GetManagedFields() {
-		if entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" && entry.Time != nil && !entry.Time.Time.Before(last) {
+		applied := entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" && entry.Time != nil
+		if applied && !entry.Time.Time.Before(last) {
 			manager, last = entry.Manager, entry.Time.Time
 		}
 	}

@@ -26,8 +26,8 @@ type liveRevision struct {
 	name, image, role, weight string
 	number                    int64
 	available, wanted         int32
-	// waiting are the pods that do not serve, in words.
-	waiting []string
+	// waiting are the pods that do not serve, each as the cells of its line.
+	waiting [][]string
 }
 
 // manyPods is how many pods that do not serve are named; a thousand would say no more.
@@ -101,19 +101,18 @@ func alive(s sight, stored v1alpha1.RevisionStatus, role, weight string) liveRev
 		r.waiting = append(r.waiting, podWords(s.app, pod))
 	}
 	if more := len(r.waiting) - manyPods; more > 0 {
-		r.waiting = append(r.waiting[:manyPods], fmt.Sprintf("… and %d more pods that do not serve", more))
+		r.waiting = append(r.waiting[:manyPods], []string{fmt.Sprintf("… and %d more pods that do not serve", more)})
 	}
 	return r
 }
 
 // podWords says why a pod does not serve; what the headline says already is not repeated.
-func podWords(app *v1alpha1.ScalableApp, pod *corev1.Pod) string {
+func podWords(app *v1alpha1.ScalableApp, pod *corev1.Pod) []string {
 	words := strings.TrimPrefix(status.PodTrouble([]*corev1.Pod{pod}).Message, "pod "+pod.Name+": ")
-	text := joined("pod "+pod.Name, podState(pod), nodeOf(pod))
-	if words == "" || strings.Contains(headline(app), words) {
-		return text
+	if strings.Contains(headline(app), words) {
+		words = ""
 	}
-	return text + ": " + words
+	return []string{pod.Name, podState(pod), nodeOf(pod), words}
 }
 
 // undoOf are the two revisions of an app's undo: FROM, which the spec asked for, and TO, which runs

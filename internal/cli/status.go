@@ -71,7 +71,7 @@ func (o *options) waitFor(ctx context.Context, s *session, app *v1alpha1.Scalabl
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	watcher, changes, refused, err := s.follow(ctx, app.Name, []string{"pods", "deployments", "controllerrevisions", "horizontalpodautoscalers"})
+	watcher, changes, refused, err := s.follow(ctx, app.Name, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -82,7 +83,7 @@ func appNode(s sight) *node {
 			fmt.Sprintf("revision %d", r.number), r.role, r.weight, fmt.Sprintf("%d/%d pods", r.available, r.wanted), r.image, r.name,
 		}}
 		for _, pod := range r.waiting {
-			line.add(&node{cells: []string{pod}})
+			line.add(&node{cells: pod})
 		}
 		n.add(line)
 	}
@@ -105,7 +106,8 @@ func databaseNode(s sight) *node {
 	case spec == nil:
 		return nil
 	case spec.External != nil:
-		return &node{cells: []string{"database", "external", joined("Secret "+spec.External.SecretName, trouble(s.app, v1alpha1.ConditionDatabaseReady))}}
+		bad := trouble(s.app, v1alpha1.ConditionDatabaseReady)
+		return &node{cells: []string{"database", "external", joined("Secret "+spec.External.SecretName, bad)}}
 	}
 	seen := s.app.Status.Database
 	if seen == nil {
@@ -145,10 +147,17 @@ func redisNode(s sight, title, component, condition string, wanted bool) *node {
 			state = podState(pod)
 		}
 	}
+	count := fmt.Sprintf("%d/1 pods", ready)
+	if slices.Contains(s.hidden, "pods") {
+		count = "not ready"
+		if meta.IsStatusConditionTrue(s.app.Status.Conditions, condition) {
+			count = "ready"
+		}
+	}
 	if bad := trouble(s.app, condition); bad != "" {
 		state = bad
 	}
-	return &node{cells: []string{title, fmt.Sprintf("%d/1 pods", ready), state}}
+	return &node{cells: []string{title, count, state}}
 }
 
 func autoscalingNode(s sight) *node {

@@ -29,9 +29,9 @@ import (
 // calm is how long changes are gathered before they are shown: a rollout makes many at once.
 const calm = 200 * time.Millisecond
 
-// watched are the objects that are watched, each with the list that it is drawn from. Only what the user
-// may list is watched: a watch that is refused would be tried for ever.
-func watched(hidden []string) (objects []client.Object, lists []client.ObjectList) {
+// watchable are the kinds of children that are watched, each with the list that it is drawn from. Only
+// what the user may list is watched: a watch that is refused would be tried for ever.
+func watchable(hidden []string) (objects []client.Object, lists []client.ObjectList) {
 	kinds := []client.Object{&corev1.Pod{}, &appsv1.Deployment{}, &appsv1.ControllerRevision{}, &autoscalingv2.HorizontalPodAutoscaler{}}
 	for i, list := range shown() {
 		if !slices.Contains(hidden, kindOf(list)) {
@@ -51,11 +51,11 @@ func (o *options) watch(ctx context.Context, s *session, name string) error {
 	if len(first) > 0 {
 		hidden = first[0].hidden
 	}
-	watcher, changes, refused, err := s.follow(ctx, name, hidden)
+	children, lists := watchable(hidden)
+	watcher, changes, refused, err := s.follow(ctx, name, children)
 	if err != nil {
 		return err
 	}
-	_, lists := watched(hidden)
 	show := o.shower(s.namespace == "")
 	for {
 		sights, err := look(ctx, watcher, s.namespace, name, lists)
@@ -85,8 +85,9 @@ func (o *options) watch(ctx context.Context, s *session, name string) error {
 	}
 }
 
-// follow watches the apps and their children. A value in changes says that something has changed.
-func (s *session) follow(ctx context.Context, name string, hidden []string) (client.Reader, <-chan struct{}, <-chan error, error) {
+// follow watches the apps and the given kinds of children. A value in changes says that something has
+// changed.
+func (s *session) follow(ctx context.Context, name string, children []client.Object) (client.Reader, <-chan struct{}, <-chan error, error) {
 	changes, refused := make(chan struct{}, 1), make(chan error, 1)
 	ours := labels.Set{naming.LabelManagedBy: naming.ManagedBy}
 	app := cache.ByObject{}
@@ -94,7 +95,6 @@ func (s *session) follow(ctx context.Context, name string, hidden []string) (cli
 		ours[naming.LabelInstance] = name
 		app.Field = fields.OneTermEqualSelector("metadata.name", name)
 	}
-	children, _ := watched(hidden)
 	byObject := map[client.Object]cache.ByObject{&v1alpha1.ScalableApp{}: app}
 	for _, object := range children {
 		byObject[object] = cache.ByObject{Label: labels.SelectorFromSet(ours)}
@@ -164,12 +164,16 @@ func notify[T any](channel chan T, value T) {
 // shower shows trees: in place on a terminal, as lines elsewhere.
 func (o *options) shower(withNamespace bool) func([]sight) {
 	if file, ok := o.streams.Out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		last := ""
 		return func(sights []sight) {
 			width, height, err := term.GetSize(int(file.Fd()))
 			if err != nil {
 				width, height = 80, 24
 			}
-			fmt.Fprint(o.streams.Out, screen(trees(sights, withNamespace), width, height))
+			if now := screen(trees(sights, withNamespace), width, height); now != last {
+				fmt.Fprint(o.streams.Out, now)
+				last = now
+			}
 		}
 	}
 	return lines(o.streams.Out, withNamespace)
@@ -183,10 +187,18 @@ func trees(sights []sight, withNamespace bool) string {
 	return strings.Join(all, "\n")
 }
 
-// screen draws a text over the one before: from the top left corner, cut to the terminal's size, because
-// a line that wraps would move all that stands below it.
+// screen draws a text over the one before: from the top left corner, cut to the terminal's height. Long
+// lines are broken here, because one that the terminal breaks would move all that stands below it.
 func screen(text string, width, height int) string {
-	rows := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	var rows []string
+	for row := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		runes := []rune(row)
+		for len(runes) > width && width > 10 {
+			rows = append(rows, string(runes[:width]))
+			runes = append([]rune("    "), runes[width:]...)
+		}
+		rows = append(rows, string(runes))
+	}
 	if len(rows) > height-1 {
 		more := len(rows) - (height - 2)
 		rows = append(rows[:max(0, height-2)], fmt.Sprintf("… %d more lines", more))
@@ -194,9 +206,6 @@ func screen(text string, width, height int) string {
 	var b strings.Builder
 	b.WriteString("\x1b[H")
 	for _, row := range rows {
-		if runes := []rune(row); len(runes) > width {
-			row = string(runes[:max(0, width-1)]) + "…"
-		}
 		b.WriteString(row + "\x1b[K\n")
 	}
 	b.WriteString("\x1b[J")

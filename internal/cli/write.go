@@ -141,9 +141,10 @@ func (w *writer) say(printer printers.ResourcePrinter, app *v1alpha1.ScalableApp
 }
 
 func (o *options) setCommand() *cobra.Command {
-	set := &cobra.Command{Use: "set", Short: "Set the image of an app", Args: cobra.NoArgs, RunE: func(command *cobra.Command, _ []string) error {
-		return command.Help()
-	}}
+	set := &cobra.Command{
+		Use: "set", Short: "Set the image of an app", Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
 	image := &cobra.Command{
 		Use:     "image NAME IMAGE",
 		Short:   "Set the image of an app: a new revision that is rolled out as spec.rollout says",
