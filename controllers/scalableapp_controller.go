@@ -8,16 +8,16 @@ import (
 	"reflect"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
+	recorder "k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/apply"
+	"github.com/scalableapp/scalableapp-operator/internal/events"
 	"github.com/scalableapp/scalableapp-operator/internal/observe"
 	"github.com/scalableapp/scalableapp-operator/internal/plan"
 	"github.com/scalableapp/scalableapp-operator/internal/status"
@@ -28,7 +28,7 @@ type Reconciler struct {
 	Client   client.Client
 	Observer *observe.Observer
 	Executor *apply.Executor
-	Recorder events.EventRecorder
+	Recorder recorder.EventRecorder
 	Config   plan.Config
 }
 
@@ -58,7 +58,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.record(ctx, app, recorded); err != nil {
 		return quiet(err)
 	}
-	r.announce(app, p)
 	if err := r.Executor.Execute(ctx, app, p); err != nil {
 		return r.failed(ctx, app, p.Status, err)
 	}
@@ -70,7 +69,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: p.Wake}, nil
 }
 
-// record stores a status, unless it is stored already. Somebody else's write in between is a conflict:
+// record stores a status, unless it is stored already, and emits the events of the transition that
+// people can see in it: those, and not the ones to what was wanted, or a pass that fails would tell of
+// the same success each time. Somebody else's write in between is a conflict:
 // then the pass is made again with the newer object.
 func (r *Reconciler) record(ctx context.Context, app *v1alpha1.ScalableApp, status v1alpha1.ScalableAppStatus) error {
 	if reflect.DeepEqual(normal(app.Status), normal(status)) {
@@ -81,6 +82,9 @@ func (r *Reconciler) record(ctx context.Context, app *v1alpha1.ScalableApp, stat
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Status().Patch(ctx, app, patch, client.FieldOwner("scalableapp-operator-status")); err != nil {
 		return fmt.Errorf("store status: %w", err)
+	}
+	for _, e := range events.Between(before.Status, status) {
+		r.Recorder.Eventf(app, nil, e.Type, e.Reason, e.Action, "%s", e.Message)
 	}
 	return nil
 }
@@ -106,9 +110,6 @@ func (r *Reconciler) failed(
 		return quiet(err) // it passes by itself: a conflict, an API server that is away
 	}
 	stored := status.WithFailure(wanted, app.Status, failure, metav1.NewTime(r.Observer.Now()))
-	if before := status.StoredFailure(app.Status); before == nil || *before != failure {
-		r.Recorder.Eventf(app, nil, corev1.EventTypeWarning, failure.Reason, "Apply", "%s", failure.Message)
-	}
 	if recordErr := r.record(ctx, app, stored); recordErr != nil {
 		return quiet(errors.Join(err, recordErr))
 	}
@@ -147,11 +148,4 @@ func quiet(err error) (ctrl.Result, error) {
 		return ctrl.Result{RequeueAfter: retryConflict}, nil
 	}
 	return ctrl.Result{}, err
-}
-
-// announce emits the events of a pass whose decision is stored.
-func (r *Reconciler) announce(app *v1alpha1.ScalableApp, p plan.Plan) {
-	for _, e := range p.Events {
-		r.Recorder.Eventf(app, nil, e.Type, e.Reason, e.Action, "%s", e.Message)
-	}
 }

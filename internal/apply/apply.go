@@ -72,7 +72,7 @@ func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object
 	switch {
 	case live == nil && object.Mode == components.Created:
 		return describe("create", intent, client.IgnoreAlreadyExists(x.Client.Create(ctx, intent, client.FieldOwner(naming.FieldManager))))
-	case live != nil && (object.Mode == components.Created || same(intent, live)):
+	case live != nil && (object.Mode == components.Created || same(intent, live) || x.sameStored(intent, live)):
 		return nil
 	}
 	if live != nil {
@@ -83,6 +83,21 @@ func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object
 	}
 	return describe("apply", intent, x.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent),
 		client.FieldOwner(naming.FieldManager), client.ForceOwnership))
+}
+
+// sameStored compares with the intent as the API server stores it. Only a person's podTemplate holds
+// anything that is stored otherwise than it is written, so it is looked at last.
+func (x *Executor) sameStored(intent, live *unstructured.Unstructured) bool {
+	typed, err := x.Client.Scheme().New(intent.GroupVersionKind())
+	if err != nil || runtime.DefaultUnstructuredConverter.FromUnstructured(intent.Object, typed) != nil {
+		return false
+	}
+	stored, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed)
+	if err != nil {
+		return false
+	}
+	common, _ := inBoth(intent.Object, stored).(map[string]any)
+	return same(&unstructured.Unstructured{Object: common}, live)
 }
 
 // intentOf is the intent with its own hash in an annotation. The hash tells when a field is no longer

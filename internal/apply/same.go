@@ -48,6 +48,37 @@ func without(object map[string]any, keys ...string) map[string]any {
 	return out
 }
 
+// inBoth is the intent as it is stored, without the zero values that are not: `hostNetwork: false` is
+// stored as nothing, `allowPrivilegeEscalation: false` is not. And without what storing adds.
+func inBoth(intent, stored any) any {
+	switch s := stored.(type) {
+	case map[string]any:
+		i, ok := intent.(map[string]any)
+		if !ok {
+			return stored
+		}
+		out := map[string]any{}
+		for key, value := range i {
+			if kept, found := s[key]; found {
+				out[key] = inBoth(value, kept)
+			}
+		}
+		return out
+	case []any:
+		i, ok := intent.([]any)
+		if !ok || len(i) != len(s) {
+			return stored
+		}
+		out := make([]any, len(s))
+		for n := range s {
+			out[n] = inBoth(i[n], s[n])
+		}
+		return out
+	default:
+		return stored
+	}
+}
+
 // within says whether want is found in have.
 func within(want, have any) bool {
 	switch w := want.(type) {

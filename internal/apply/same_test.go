@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
 
 	"github.com/scalableapp/scalableapp-operator/internal/components"
@@ -128,5 +129,30 @@ func TestSameLeavesTheIntentAlone(t *testing.T) {
 	same(intent, parse(t, "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {a: eA==}}"))
 	if len(intent.Object) != len(before.Object) || intent.Object["stringData"] == nil || intent.GetKind() != "Secret" {
 		t.Errorf("the intent that is to be sent is now %v", intent.Object)
+	}
+}
+
+// What the API server stores otherwise than it is written is not written again and again; a false that it
+// does store is missed when it is gone.
+func TestSameStored(t *testing.T) {
+	x := &Executor{Client: fake.NewClientBuilder().Build()}
+	const head = "{apiVersion: v1, kind: Pod, spec: "
+	for name, c := range map[string]struct {
+		want, have string
+		same       bool
+	}{
+		"an empty word":              {"{priorityClassName: ''}", "{}", true},
+		"a false that is not stored": {"{hostNetwork: false}", "{}", true},
+		"a false that is stored":     {"{automountServiceAccountToken: false}", "{}", false},
+		"a zero that is stored":      {"{terminationGracePeriodSeconds: 0}", "{}", false},
+		"a quantity":                 {"{overhead: {cpu: 1000m}}", "{overhead: {cpu: '1'}}", true},
+		"in a list":                  {"{containers: [{name: a, tty: false}]}", "{containers: [{name: a, image: i}]}", true},
+		"another value":              {"{nodeName: a}", "{nodeName: b}", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := x.sameStored(parse(t, head+c.want+"}"), parse(t, head+c.have+"}")); got != c.same {
+				t.Errorf("the same: %t, want %t", got, c.same)
+			}
+		})
 	}
 }
