@@ -43,7 +43,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	seen, err := r.Observer.Observe(ctx, app)
 	if err != nil {
-		return r.failed(ctx, app, app.Status, fmt.Errorf("observe: %w", err))
+		unread := app.Status
+		unread.ObservedGeneration = app.Generation // it is this spec that cannot be looked at
+		return r.failed(ctx, app, unread, fmt.Errorf("observe: %w", err))
 	}
 	p := plan.Build(app, seen, r.Config)
 	log.FromContext(ctx).V(1).Info("Decided", "plan", p.String())

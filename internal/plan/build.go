@@ -117,7 +117,8 @@ func (b *builder) statusInput() status.Input {
 func (b *builder) decideRollout() {
 	if b.targetErr != nil {
 		b.decision = rollout.Decision{
-			Status: b.app.Status.Rollout, Reason: v1alpha1.ReasonInvalidSpec, Stalled: true, Sizes: b.sizesAsTheyAre(),
+			Status: b.app.Status.Rollout, Reason: v1alpha1.ReasonInvalidSpec, Stalled: true,
+			Sizes: rollout.Hold(rollout.Input{Desired: b.desired(), Status: b.app.Status.Rollout, Others: b.setsBut("")}),
 		}
 		b.decision.Status.Stage = v1alpha1.StageWaiting
 		b.decision.Status.Message = b.targetErr.Error()

@@ -22,13 +22,19 @@ func (b *builder) sets() (target rollout.Set, others []rollout.Set) {
 	if target.Number == 0 {
 		target.Number = b.number()
 	}
+	return target, b.setsBut(b.target.Name)
+}
+
+// setsBut are the pods of all revisions that have a Deployment but one, newest first.
+func (b *builder) setsBut(name string) []rollout.Set {
+	var sets []rollout.Set
 	for _, d := range b.seen.Deployments {
-		if d.Name != b.target.Name && d.Labels[naming.LabelRevision] == d.Name {
-			others = append(others, b.set(d.Name))
+		if d.Name != name && d.Labels[naming.LabelRevision] == d.Name {
+			sets = append(sets, b.set(d.Name))
 		}
 	}
-	slices.SortFunc(others, func(x, y rollout.Set) int { return int(y.Number - x.Number) })
-	return target, others
+	slices.SortFunc(sets, func(x, y rollout.Set) int { return int(y.Number - x.Number) })
+	return sets
 }
 
 // number is the number of the target.
@@ -36,8 +42,10 @@ func (b *builder) number() int64 {
 	if stored := b.seen.Revision(b.target.Name); stored != nil {
 		return stored.Revision
 	}
-	if c := b.app.Status.Rollout.Candidate; c != nil && c.Revision == b.target.Name {
-		return c.Number // recorded, but the ControllerRevision is not seen yet
+	for _, r := range []*v1alpha1.RevisionStatus{b.app.Status.Rollout.Candidate, b.app.Status.Rollout.Stable} {
+		if r != nil && r.Revision == b.target.Name {
+			return r.Number // recorded, but the ControllerRevision is not seen yet, or no more
+		}
 	}
 	return revision.Number(b.seen.Revisions, b.app.Status.Rollout)
 }
@@ -65,17 +73,6 @@ func (b *builder) set(name string) rollout.Set {
 		}
 	}
 	return set
-}
-
-// sizesAsTheyAre keeps every Deployment as it is.
-func (b *builder) sizesAsTheyAre() []rollout.Size {
-	var sizes []rollout.Size
-	for _, d := range b.seen.Deployments {
-		if d.Spec.Replicas != nil {
-			sizes = append(sizes, rollout.Size{Revision: d.Name, Replicas: *d.Spec.Replicas})
-		}
-	}
-	return sizes
 }
 
 // migrated says whether the target's migration has been done, now or at any time before.

@@ -45,9 +45,9 @@ func targetSize(in Input, steady bool, sizes []Size) int32 {
 	return min(in.Desired, max(room, in.Target.Replicas))
 }
 
-// hold is the size of the others while the target does not exist yet: the stable revision follows
+// Hold is the size of the others while the target does not exist yet: the stable revision follows
 // what is wanted, all others give way to it.
-func hold(in Input) []Size {
+func Hold(in Input) []Size {
 	return giveWay(in, in.Desired)
 }
 

@@ -160,7 +160,7 @@ func tryBlocked(in Input) *Decision {
 	}
 	status := candidate(in, v1alpha1.StageWaiting)
 	status.Message = in.Obstacle.Message
-	return &Decision{Status: status, Sizes: hold(in), Reason: in.Obstacle.Reason, Stalled: in.Obstacle.Lasting}
+	return &Decision{Status: status, Sizes: Hold(in), Reason: in.Obstacle.Reason, Stalled: in.Obstacle.Lasting}
 }
 
 // tryMigrate applies until the target's migration has succeeded.
@@ -172,7 +172,7 @@ func tryMigrate(in Input) *Decision {
 		status := candidate(in, v1alpha1.StageFailed)
 		status.Message = fmt.Sprintf("the migration of %s failed: %s. Deploy a new version, go back, or delete the Job %s-migrate to try again",
 			in.Target.Revision, orElse(in.Trouble.Message, "see the Job's log"), in.Target.Revision)
-		return &Decision{Status: status, Sizes: hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrationFailed, Stalled: true}
+		return &Decision{Status: status, Sizes: Hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrationFailed, Stalled: true}
 	default:
 		return migrating(in)
 	}
@@ -188,7 +188,7 @@ func migrating(in Input) *Decision {
 		status.ProgressTime = new(metav1.NewTime(in.Now.Truncate(time.Second)))
 	}
 	status.Message = fmt.Sprintf("the migration of %s runs", in.Target.Revision)
-	decision := &Decision{Sizes: hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrating}
+	decision := &Decision{Sizes: Hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrating}
 	if in.Trouble.Message != "" {
 		status.Message = fmt.Sprintf("the migration of %s cannot run: %s", in.Target.Revision, in.Trouble.Message)
 		if left := status.ProgressTime.Add(in.Deadline).Sub(in.Now); left > 0 {

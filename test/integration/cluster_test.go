@@ -221,3 +221,7 @@ func (c *cluster) wrote(object client.Object, err error) {
 	c.changed = true
 	c.seen.answered(kind, object)
 }
+
+func (c *cluster) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: c.namespace, Name: name}
+}

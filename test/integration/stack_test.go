@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -36,6 +37,8 @@ type stack struct {
 	time time.Time
 	// writes are the operator's writes, as VERB KIND/NAME.
 	writes []string
+	// done are those that the API server has accepted.
+	done []string
 	// limit is the number of writes after which the operator dies; dead says that it has.
 	limit int
 	dead  bool
@@ -136,6 +139,7 @@ func (s *stack) write(verb string, object client.Object, do func() error) error 
 	if err := do(); err != nil {
 		return err
 	}
+	s.done = append(s.done, verb+" "+name)
 	if verb == "delete" || verb == "apply" { // the answer is not the object
 		s.seen.refresh(s.ctx, kind, key)
 	} else {
@@ -210,3 +214,5 @@ func (s *stack) ready() {
 	}
 	s.Fatalf("the app is not ready: %v", s.app().Status)
 }
+
+func rawJSON(text string) *apiextensionsv1.JSON { return &apiextensionsv1.JSON{Raw: []byte(text)} }

@@ -1,0 +1,447 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/cli"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+// tool is the kubectl plugin in the hands of a user of a stack's namespace.
+type tool struct {
+	*stack
+	kubeconfig string
+}
+
+func newTool(t *testing.T, s *stack) *tool {
+	t.Helper()
+	return &tool{s, kubeconfigOf(t, &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData})}
+}
+
+func kubeconfigOf(t *testing.T, cluster *clientcmdapi.Cluster) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	err := clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{"c": cluster},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"u": {
+			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData,
+		}},
+		Contexts:       map[string]*clientcmdapi.Context{"x": {Cluster: "c", AuthInfo: "u"}},
+		CurrentContext: "x",
+	}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// result is what a command has printed, and its exit code.
+type result struct {
+	out, err string
+	code     int
+}
+
+func (c *tool) run(args ...string) result {
+	c.Helper()
+	return c.runIn(c.ctx, nil, args...)
+}
+
+func (c *tool) runIn(ctx context.Context, out *lockedBuffer, args ...string) result {
+	c.Helper()
+	if out == nil {
+		out = &lockedBuffer{}
+	}
+	errOut := &lockedBuffer{}
+	args = append(args, "--kubeconfig", c.kubeconfig, "--namespace", c.namespace, "--cache-dir", c.TempDir())
+	code := cli.Run(ctx, "test", args, genericiooptions.IOStreams{In: os.Stdin, Out: out, ErrOut: errOut})
+	c.seen.refresh(c.ctx, v1alpha1.GroupVersion.WithKind("ScalableApp"), c.key("shop"))
+	return result{out.String(), errOut.String(), code}
+}
+
+// want runs a command and checks its exit code and that both outputs together hold the given texts.
+func (c *tool) want(code int, texts []string, args ...string) result {
+	c.Helper()
+	r := c.run(args...)
+	if r.code != code {
+		c.Fatalf("%v: exit code %d, want %d\n%s%s", args, r.code, code, r.out, r.err)
+	}
+	for _, text := range texts {
+		if !strings.Contains(r.out+r.err, text) {
+			c.Errorf("%v: the output holds no %q:\n%s%s", args, text, r.out, r.err)
+		}
+	}
+	return r
+}
+
+// lockedBuffer is a buffer that a test may read while a command writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func (b *lockedBuffer) waitFor(t *testing.T, text string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if strings.Contains(b.String(), text) {
+			return
+		}
+	}
+	t.Fatalf("no %q came; there is\n%s", text, b.String())
+}
+
+// image is the image that the app's one Deployment with pods runs.
+func (c *tool) image() string {
+	c.Helper()
+	stable := c.app().Status.Rollout.Stable
+	if stable == nil {
+		return ""
+	}
+	return stable.Image
+}
+
+func TestCLISteers(t *testing.T) {
+	t.Parallel()
+	c := newTool(t, newStack(t))
+	c.want(1, []string{`no ScalableApp "shop" in namespace`, "get -A"}, "status", "shop")
+	c.deploy(`app: {image: one, replicas: 2}`)
+	c.want(2, []string{"shop is new"}, "status", "shop")
+	c.settle()
+	c.want(0, []string{"shop is Ready: 2 of 2 pods serve one."}, "status", "shop")
+	c.want(1, []string{`no ScalableApp "shpo" in namespace`, "there is: shop"}, "status", "shpo")
+
+	c.want(0, []string{"scalableapp.apps.scalableapp.dev/shop image set (server dry run)"}, "set", "image", "shop", "two", "--dry-run=server")
+	c.want(1, []string{"--dry-run is none or server"}, "set", "image", "shop", "two", "--dry-run=maybe")
+	c.want(1, []string{"output format"}, "set", "image", "shop", "two", "-o", "nonsense")
+	if c.app().Spec.App.Image != "one" {
+		t.Fatal("a dry run or a wrong flag has written")
+	}
+	c.want(0, []string{"scalableapp.apps.scalableapp.dev/shop image set\n"}, "set", "image", "shop", "two")
+	c.want(2, []string{"the operator has not seen it yet"}, "status", "shop")
+	c.want(2, nil, "status", "shop", "--wait=300ms")
+	c.settle()
+	if r := c.want(0, nil, "set", "image", "shop", "three", "-o", "name"); r.out != "scalableapp.apps.scalableapp.dev/shop\n" {
+		t.Errorf("-o name prints %q", r.out)
+	}
+	c.settle()
+	c.want(1, []string{"is three already"}, "set", "image", "shop", "three")
+
+	c.change(func(app *v1alpha1.ScalableApp) {
+		app.Spec.App.PodTemplate = &apiextensionsv1.JSON{Raw: []byte(`{"metadata":{"annotations":{"mine":"stays"}}}`)}
+	})
+	c.settle()
+	c.want(0, []string{"scalableapp.apps.scalableapp.dev/shop restarted"}, "restart", "shop")
+	template := string(c.app().Spec.App.PodTemplate.Raw)
+	if !strings.Contains(template, `"mine":"stays"`) || !strings.Contains(template, `"kubectl.kubernetes.io/restartedAt":"20`) {
+		t.Errorf("the template is %s", template)
+	}
+	c.settle()
+	c.want(0, []string{"image one → two", "image two → three", "restarted 20", "stable"}, "history", "shop")
+
+	c.want(0, []string{"/shop paused", "nothing happens before"}, "pause", "shop")
+	c.want(1, []string{"paused already"}, "pause", "shop")
+	c.want(1, []string{"resume shop"}, "restart", "shop")
+	c.want(0, []string{"/shop image set", "is paused"}, "set", "image", "shop", "four")
+	c.settle()
+	c.want(2, []string{"spec.paused is true"}, "status", "shop", "--wait")
+	c.want(0, []string{"/shop resumed"}, "resume", "shop")
+	c.want(1, []string{"is not paused"}, "resume", "shop")
+	c.settle()
+	if c.image() != "four" {
+		t.Errorf("it runs %s", c.image())
+	}
+	managers := map[string]bool{}
+	for _, entry := range c.app().ManagedFields {
+		managers[entry.Manager] = true
+	}
+	if !managers["kubectl-scalableapp"] {
+		t.Errorf("the writes are not under the plugin's name, but %v", managers)
+	}
+}
+
+func TestCLIUndo(t *testing.T) {
+	t.Parallel()
+	c := newTool(t, newStack(t))
+	c.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "settings"}, Data: map[string]string{"level": "1"}})
+	c.deploy(`app: {image: one, replicas: 2, envFrom: [{configMapRef: {name: settings}}]}`)
+	c.want(1, []string{"nothing of shop was rolled out yet"}, "undo", "shop")
+	c.settle()
+	c.want(1, []string{"no revision before 1"}, "undo", "shop")
+	c.want(0, nil, "set", "image", "shop", "two")
+	c.settle()
+
+	c.want(0, []string{"/shop undone", "Revision 1 (", "image two → one", "A new version of spec.app ends this"}, "undo", "shop")
+	c.want(2, []string{"is to be taken back"}, "status", "shop")
+	c.settle()
+	if c.image() != "one" || c.app().Spec.App.Image != "two" {
+		t.Errorf("it runs %s, and the spec asks for %s", c.image(), c.app().Spec.App.Image)
+	}
+	c.want(0, []string{"which the spec asks for, was undone"}, "status", "shop")
+	c.want(0, []string{"undone"}, "history", "shop")
+	c.want(1, []string{"would roll it out again"}, "restart", "shop")
+	c.want(1, []string{"two already", "undo shop --clear"}, "set", "image", "shop", "two")
+	c.want(1, []string{"undo shop --clear"}, "undo", "shop", "--to", "2")
+	c.want(1, []string{"there are 1, 2"}, "undo", "shop", "--to", "7")
+	c.want(0, []string{"undo cleared", "rolled out again"}, "undo", "shop", "--clear")
+	c.settle()
+	if c.image() != "two" {
+		t.Errorf("after --clear it runs %s", c.image())
+	}
+	c.want(1, []string{"nothing of shop is undone"}, "undo", "shop", "--clear")
+
+	c.want(0, nil, "set", "image", "shop", "broken") // its pods never serve
+	c.passes(6)
+	c.want(2, []string{"Revision 3 (broken) is to take over from revision 2 (two)"}, "status", "shop")
+	c.want(0, []string{"Revision 2 ("}, "undo", "shop")
+	c.settle()
+	c.want(0, nil, "status", "shop")
+	if c.image() != "two" {
+		t.Errorf("after the undo of a rollout it runs %s", c.image())
+	}
+	c.want(0, []string{"This ends the undo"}, "set", "image", "shop", "three")
+	if c.app().Annotations[naming.AnnotationUndo] != "" {
+		t.Error("a new version leaves the annotation: it would come to life again")
+	}
+	c.settle()
+
+	c.change(func(app *v1alpha1.ScalableApp) {
+		app.Spec.App.Migration = &v1alpha1.MigrationSpec{Command: []string{"migrate"}, RollbackSafe: v1alpha1.RollbackSafeNo}
+	})
+	c.settle()
+	c.want(1, []string{"rollbackSafe: No", "--force"}, "undo", "shop")
+	c.want(0, []string{"/shop undone"}, "undo", "shop", "--force", "--dry-run=server")
+}
+
+// passes lets the operator and the cluster take turns for a while, without an end to wait for.
+func (c *tool) passes(n int) {
+	c.Helper()
+	for range n {
+		if _, err := c.pass(); err != nil {
+			c.Fatal(err)
+		}
+		c.turn()
+	}
+}
+
+// meddler stands before the API server and does something once, before the first write comes through.
+func (c *tool) meddler(meddle func()) *tool {
+	c.Helper()
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		c.Fatal(err)
+	}
+	to, err := url.Parse(config.Host)
+	if err != nil {
+		c.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.Transport = transport
+	var once sync.Once
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPatch {
+			once.Do(meddle)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	c.Cleanup(server.Close)
+	return &tool{c.stack, kubeconfigOf(c.T, &clientcmdapi.Cluster{Server: server.URL})}
+}
+
+// The operator writes status all the time; that must not get in a person's way. A change of the spec must.
+func TestCLIConflict(t *testing.T) {
+	t.Parallel()
+	c := newTool(t, newStack(t))
+	c.deploy(`app: {image: one, replicas: 2}`)
+	c.settle()
+	byStatus := c.meddler(func() {
+		app := c.app()
+		app.Status.Rollout.Message = "something new"
+		if err := c.api.Status().Update(c.ctx, app); err != nil {
+			t.Error(err)
+		}
+	})
+	byStatus.want(0, []string{"/shop image set"}, "set", "image", "shop", "two")
+	c.settle()
+	bySpec := c.meddler(func() { c.change(func(app *v1alpha1.ScalableApp) { app.Spec.App.Image = "theirs" }) })
+	bySpec.want(1, []string{"changed by somebody else at the same moment, so nothing was written"}, "set", "image", "shop", "three")
+	if image := c.app().Spec.App.Image; image != "theirs" {
+		t.Errorf("the spec asks for %s", image)
+	}
+	c.settle()
+	byUndo := c.meddler(func() {
+		c.change(func(app *v1alpha1.ScalableApp) { metav1.SetMetaDataAnnotation(&app.ObjectMeta, naming.AnnotationUndo, "a:b") })
+	})
+	byUndo.want(1, []string{"nothing was written"}, "undo", "shop")
+}
+
+func TestCLIPlan(t *testing.T) {
+	t.Parallel()
+	c := newTool(t, newStack(t))
+	dir := t.TempDir()
+	file := func(name string, objects ...string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(strings.Join(objects, "\n---\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	app := func(spec string) string {
+		return "apiVersion: apps.scalableapp.dev/v1alpha1\nkind: ScalableApp\nmetadata: {name: shop}\nspec: " + spec
+	}
+	const settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {level: "
+	spec := `{app: {image: one, envFrom: [{configMapRef: {name: settings, optional: true}}]}, cache: {redis: {}}}`
+
+	c.want(1, []string{"-f FILE"}, "plan")
+	c.want(1, []string{"does not exist"}, "plan", "-f", filepath.Join(dir, "none"))
+	c.want(1, []string{"holds no ScalableApp"}, "plan", "-f", file("config", settings+`"1"}`))
+	c.want(2, []string{"would be created", ": the first.", "create StatefulSet/shop-cache", "Waiting:"}, "plan", "-f", file("new", app(spec)))
+	c.create(&corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "shop-cache"},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}, ClusterIP: corev1.ClusterIPNone},
+	})
+	c.want(2, []string{"conflict: it exists and belongs to somebody else"}, "plan", "-f", file("new", app(spec)))
+	c.delete(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "shop-cache"}})
+
+	c.deploy(spec)
+	c.settle()
+	version := c.app().ResourceVersion
+	c.want(0, []string{"nothing would change"}, "plan", "-f", file("same", app(spec)))
+	r := c.want(2, []string{
+		"spec.app.image: one → two", "spec.app.env[PASSWORD]: added", "A new revision, shop-", "image one → two, env PASSWORD added",
+		"create ControllerRevision/shop-", "create Deployment/shop-", "Progressing:",
+	}, "plan", "-f", file("image", app(strings.Replace(spec, "image: one", "image: two, env: [{name: PASSWORD, value: hunter2}]", 1))))
+	if strings.Contains(r.out, "hunter2") {
+		t.Errorf("a secret is shown:\n%s", r.out)
+	}
+	c.want(2, []string{"what it refers to changes", "config settings added"}, "plan", "-f", file("both", settings+`"2"}`, app(spec)))
+	c.want(2, []string{"spec.cache.redis.memory: 128Mi → 256Mi", "No new revision", "change StatefulSet/shop-cache"},
+		"plan", "-f", file("cache", app(strings.Replace(spec, "redis: {}", "redis: {memory: 256Mi}", 1))))
+	c.want(2, []string{"Then: Stalled (InvalidSpec)", "partial pod template"},
+		"plan", "-f", file("template", app(strings.Replace(spec, "image: one", "image: one, podTemplate: {nonsense: 1}", 1))))
+	c.want(1, []string{"would be refused", "at least 64Mi"}, "plan", "-f", file("refused", app(strings.Replace(spec, "redis: {}", "redis: {memory: 1Mi}", 1))))
+	if c.app().ResourceVersion != version {
+		t.Error("a plan has written")
+	}
+
+	// kubectl apply takes away what it wrote and the file no longer holds.
+	c.change(func(a *v1alpha1.ScalableApp) {
+		a.Spec.App.Args = []string{"-v"}
+		last := `{"apiVersion":"apps.scalableapp.dev/v1alpha1","kind":"ScalableApp","metadata":{"name":"shop"},"spec":{"app":{"args":["-v"],"image":"one"}}}`
+		metav1.SetMetaDataAnnotation(&a.ObjectMeta, corev1.LastAppliedConfigAnnotation, last)
+	})
+	c.settle()
+	c.want(2, []string{"spec.app.args: removed", "args removed"}, "plan", "-f", file("same", app(spec)))
+}
+
+// What a user may not do or see is said with the way out; what may be seen is shown all the same.
+func TestCLIRights(t *testing.T) {
+	t.Parallel()
+	c := newTool(t, newStack(t))
+	c.deploy(`app: {image: one}`)
+	c.settle()
+	c.want(1, []string{"forbidden", "kubectl auth can-i --list"}, "get", "shop", "--as", "eve")
+	c.create(&rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "reader"},
+		Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"scalableapps"}, Verbs: []string{"get", "list", "watch", "patch"}},
+			{APIGroups: []string{"apps"}, Resources: []string{"controllerrevisions", "deployments", "statefulsets"}, Verbs: []string{"get", "list", "watch"}},
+		},
+	})
+	c.create(&rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "reader"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "ada"}},
+	})
+	var r result
+	for range 100 { // the authorizer learns of a role a moment later
+		if r = c.run("get", "shop", "--as", "ada"); r.code == 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if r.code != 0 || !strings.Contains(r.out, "you may not list pods, horizontalpodautoscalers") || !strings.Contains(r.out, "revision 1") {
+		t.Fatalf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	file := filepath.Join(t.TempDir(), "shop.yaml")
+	err := os.WriteFile(file, []byte("{apiVersion: apps.scalableapp.dev/v1alpha1, kind: ScalableApp, metadata: {name: shop}, spec: {app: {image: two}}}"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.want(2, []string{"image: one → two", "note:", "as if there were none"}, "plan", "-f", file, "--as", "ada")
+}
+
+func TestCLIGet(t *testing.T) {
+	t.Parallel()
+	c := newTool(t, newStack(t))
+	c.want(0, []string{"There is no ScalableApp in namespace"}, "get")
+	c.deploy(`app: {image: one, replicas: 2}`)
+	c.settle()
+	c.want(0, []string{"shop  Ready", "revision 1  stable  100%  2/2 pods  one"}, "get")
+	c.want(0, []string{c.namespace + "/shop  Ready"}, "get", "-A")
+	c.want(1, []string{"exclude each other"}, "get", "shop", "-A")
+	c.want(1, []string{"kubectl get scalableapp -w"}, "get", "-w", "-o", "yaml")
+	if r := c.want(0, nil, "get", "-o", "name"); r.out != "scalableapp.apps.scalableapp.dev/shop\n" {
+		t.Errorf("-o name prints %q", r.out)
+	}
+	var list struct {
+		Kind  string
+		Items []v1alpha1.ScalableApp
+	}
+	if r := c.want(0, nil, "get", "-o", "json"); json.Unmarshal([]byte(r.out), &list) != nil || list.Kind != "List" || len(list.Items) != 1 {
+		t.Errorf("-o json prints %s", r.out)
+	}
+	c.want(0, []string{"kind: ScalableApp"}, "get", "shop", "-o", "yaml")
+	c.want(0, []string{"shop\tone"}, "__complete", "undo", "")
+	c.want(0, []string{"1\tone; stable"}, "__complete", "undo", "shop", "--to", "")
+
+	ctx, stop := context.WithCancel(t.Context())
+	out, done := &lockedBuffer{}, make(chan result)
+	go func() { done <- c.runIn(ctx, out, "get", "shop", "-w") }()
+	out.waitFor(t, "stable 1: 2/2, 100% | Ready")
+	waits := make(chan result)
+	c.want(0, nil, "set", "image", "shop", "two")
+	go func() { waits <- c.runIn(t.Context(), nil, "status", "shop", "--wait=30s") }()
+	time.Sleep(500 * time.Millisecond) // it watches by now
+	c.settle()
+	out.waitFor(t, "stable 2: 2/2, 100% | Ready: 2 of 2 pods serve two")
+	if r := <-waits; r.code != 0 || !strings.Contains(r.out, "is Ready") {
+		t.Errorf("status --wait: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	stop()
+	if r := <-done; r.code != 0 {
+		t.Errorf("get -w: exit code %d\n%s", r.code, r.err)
+	}
+}

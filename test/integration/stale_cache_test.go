@@ -1,0 +1,112 @@
+package integration
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+// The operator's caches may be behind by any number of events. A pass on what was harms nothing that is:
+// nothing is deleted, no password replaced, no pod taken away from what serves; and when the caches have
+// caught up, the app is as it would have been.
+func TestStaleCache(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	workload(s)
+	s.ready()
+	want := s.picture()
+	passwords := s.passwords()
+	replicas := s.replicas()
+	past := s.seen.past
+	events := len(past)
+	if events < 150 || len(passwords) < 2 {
+		t.Fatalf("%d events and %d passwords prove nothing", events, len(passwords))
+	}
+	// The app itself is seen as it is: with an old one no decision can be stored (see below).
+	app := id{v1alpha1.GroupVersion.WithKind("ScalableApp"), s.key("shop")}
+	for k := 0; k < events; k += 2 {
+		s.seen.frozen = maps.Clone(past[k])
+		s.seen.frozen[app] = s.seen.now[app]
+		before := len(s.done)
+		_, _ = s.pass() // conflicts and refusals are welcome
+		for _, write := range s.done[before:] {
+			if strings.HasPrefix(write, "delete") {
+				t.Errorf("with a cache of event %d of %d it did %s", k, events, write)
+			}
+		}
+		s.seen.thaw()
+		if diff := cmp.Diff(passwords, s.passwords()); diff != "" {
+			t.Fatalf("with a cache of event %d of %d passwords were replaced:\n%s", k, events, diff)
+		}
+		if got := s.replicas(); !noFewer(got, replicas) {
+			t.Errorf("with a cache of event %d of %d pods were taken away: %v, and before %v", k, events, got, replicas)
+		}
+		s.settle()
+		if diff := cmp.Diff(want, s.picture()); diff != "" {
+			t.Fatalf("after a pass with a cache of event %d of %d the end is another:\n%s", k, events, diff)
+		}
+	}
+	t.Logf("passes with caches of %d of %d events did no harm", (events+1)/2, events)
+}
+
+// With an app as it was before, the optimistic lock on the status stops the pass before it does anything.
+func TestStaleAppIsStopped(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.deploy(whole)
+	s.create(&corev1.ConfigMap{ObjectMeta: s.meta("settings")})
+	s.settle()
+	s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Cache = nil })
+	s.settle()
+	past := s.seen.past
+	events := len(past)
+	for k := 1; k < events; k += 5 {
+		s.seen.frozen = past[k]
+		before := len(s.done)
+		_, _ = s.pass()
+		for _, write := range s.done[before:] {
+			if strings.HasPrefix(write, "delete") {
+				t.Errorf("with a cache of event %d of %d it did %s", k, events, write)
+			}
+		}
+		s.seen.thaw()
+	}
+	s.settle()
+	s.ready()
+}
+
+// passwords are the values of the Secrets that are made once.
+func (s *stack) passwords() map[string]string {
+	out := map[string]string{}
+	for _, secret := range all[corev1.Secret](s.seen) {
+		if strings.HasSuffix(secret.Name, "-credentials") {
+			out[secret.Name] = fmt.Sprint(secret.UID, secret.Data)
+		}
+	}
+	return out
+}
+
+func (s *stack) replicas() map[string]int32 {
+	out := map[string]int32{}
+	for _, d := range all[appsv1.Deployment](s.seen) {
+		out[d.Labels[naming.LabelComponent]] += *d.Spec.Replicas
+	}
+	return out
+}
+
+func noFewer(got, want map[string]int32) bool {
+	for name, n := range want {
+		if got[name] < n {
+			return false
+		}
+	}
+	return true
+}
