@@ -74,7 +74,12 @@ func (c *tool) runIn(ctx context.Context, out *lockedBuffer, args ...string) res
 		out = &lockedBuffer{}
 	}
 	errOut := &lockedBuffer{}
-	args = append(args, "--kubeconfig", c.kubeconfig, "--namespace", c.namespace, "--cache-dir", c.TempDir())
+	flags := []string{"--kubeconfig", c.kubeconfig, "--namespace", c.namespace, "--cache-dir", c.TempDir()}
+	if args[0] == "__complete" { // there, what comes last is what is typed
+		args = append(append([]string{"__complete"}, flags...), args[1:]...)
+	} else {
+		args = append(args, flags...)
+	}
 	code := cli.Run(ctx, "test", args, genericiooptions.IOStreams{In: os.Stdin, Out: out, ErrOut: errOut})
 	c.seen.refresh(c.ctx, v1alpha1.GroupVersion.WithKind("ScalableApp"), c.key("shop"))
 	return result{out.String(), errOut.String(), code}
@@ -302,7 +307,9 @@ func TestCLIConflict(t *testing.T) {
 	}
 	c.settle()
 	byUndo := c.meddler(func() {
-		c.change(func(app *v1alpha1.ScalableApp) { metav1.SetMetaDataAnnotation(&app.ObjectMeta, naming.AnnotationUndo, "a:b") })
+		c.change(func(app *v1alpha1.ScalableApp) {
+			metav1.SetMetaDataAnnotation(&app.ObjectMeta, naming.AnnotationUndo, "a:b")
+		})
 	})
 	byUndo.want(1, []string{"nothing was written"}, "undo", "shop")
 }
@@ -327,7 +334,7 @@ func TestCLIPlan(t *testing.T) {
 	c.want(1, []string{"-f FILE"}, "plan")
 	c.want(1, []string{"does not exist"}, "plan", "-f", filepath.Join(dir, "none"))
 	c.want(1, []string{"holds no ScalableApp"}, "plan", "-f", file("config", settings+`"1"}`))
-	c.want(2, []string{"would be created", ": the first.", "create StatefulSet/shop-cache", "Waiting:"}, "plan", "-f", file("new", app(spec)))
+	c.want(2, []string{"would be created", ": the first.", "create Service/shop-cache", "Waiting:"}, "plan", "-f", file("new", app(spec)))
 	c.create(&corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "shop-cache"},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}, ClusterIP: corev1.ClusterIPNone},
