@@ -116,9 +116,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: o.Concurrency,
 			ReconciliationTimeout:   2 * time.Minute,
-			// What fails is tried again soon and then ever more rarely, but never less than once a
-			// minute: a person who has mended the cause should not have to wait.
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](500*time.Millisecond, time.Minute),
+			// What fails is tried again soon and then ever more rarely, but never less than every 15 s: a
+			// person who has mended the cause should not have to wait, and every event of a child that
+			// meets the same failure lengthens the time.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](500*time.Millisecond, 15*time.Second),
 		})
 	for _, kind := range observe.Kinds {
 		b = b.Watches(kind.Object, handler.EnqueueRequestsFromMapFunc(appOfChild), builder.WithPredicates(tells()))
