@@ -55,11 +55,11 @@ func (b *builder) revisionObjects() []components.Object {
 	return objects
 }
 
-// guarded lets pods be taken away from a Deployment only if it is as it was seen. What others have to
-// give is reckoned from the whole view, and when a part of that is old this part tells.
+// guarded lets a Deployment be written only if it is as it was seen, unless it is to grow. What others
+// have to give is reckoned from the whole view, and when a part of that is old this part tells.
 func (b *builder) guarded(size rollout.Size, parts []components.Object) []components.Object {
 	d := b.seen.Deployment(size.Revision)
-	if d == nil || d.Spec.Replicas == nil || *d.Spec.Replicas <= size.Replicas {
+	if d == nil || d.Spec.Replicas == nil || *d.Spec.Replicas < size.Replicas {
 		return parts
 	}
 	for i := range parts {

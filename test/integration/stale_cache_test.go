@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,4 +110,54 @@ func noFewer(got, want map[string]int32) bool {
 		}
 	}
 	return true
+}
+
+// In the midst of a rollout 2 pods of the new revision serve; it is taken back, and then tried again while
+// the caches still show those 2. They are gone, so the old revision must keep its pods.
+func TestStaleCacheTakesNoPodsAway(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	image := func(name string) {
+		s.change(func(app *v1alpha1.ScalableApp) { app.Spec.App.Image = name })
+	}
+	s.deploy(`app: {image: "a", replicas: 3}`)
+	s.settle()
+	stable := revisionOf(s)
+	image("b")
+	for range 20 {
+		if slices.ContainsFunc(all[appsv1.Deployment](s.seen), func(d *appsv1.Deployment) bool {
+			return d.Name != stable && d.Status.ReadyReplicas >= 2
+		}) {
+			break
+		}
+		if _, err := s.pass(); err != nil {
+			t.Fatal(err)
+		}
+		s.turn()
+	}
+	midway := maps.Clone(s.seen.now)
+	image("a")
+	s.settle()
+	image("b")
+	app := id{v1alpha1.GroupVersion.WithKind("ScalableApp"), s.key("shop")}
+	midway[app] = s.seen.now[app]
+	s.seen.frozen = midway
+	before := len(s.writes)
+	for range 2 {
+		if result, err := s.pass(); err != nil || result.RequeueAfter == 0 {
+			t.Errorf("a pass on old pods ends with %v and is made again after %s", err, result.RequeueAfter)
+		}
+		midway[app] = s.seen.now[app]
+	}
+	if tried := strings.Join(s.writes[before:], "\n"); !strings.Contains(tried, "apply Deployment/"+stable) {
+		t.Fatalf("it did not even try to take pods away, so this proves nothing:\n%s", tried)
+	}
+	s.seen.thaw()
+	for _, d := range all[appsv1.Deployment](s.seen) {
+		if d.Name == stable && *d.Spec.Replicas != 3 {
+			t.Errorf("of 3 pods that serve %s, %d are left", stable, *d.Spec.Replicas)
+		}
+	}
+	s.settle()
+	s.ready()
 }
