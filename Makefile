@@ -49,6 +49,10 @@ test-unit: ## Tests that need nothing but Go, of all modules
 test-integration: ## Tests against a real kube-apiserver and etcd
 	KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" go test ./test/integration/... -count=1
 
+.PHONY: bench-noop
+bench-noop: ## What an app at rest costs the operator: CPU time and API calls of a pass
+	KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" go test ./test/integration -run '^$$' -bench Noop -benchtime 500x
+
 .PHONY: test-e2e
 test-e2e: ## Tests on the local cluster; one that is not up is started, and taken down again (RUN=… picks tests)
 	@hack/e2e.sh -run '$(or $(RUN),.)'

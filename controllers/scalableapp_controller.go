@@ -48,7 +48,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return r.failed(ctx, app, unread, fmt.Errorf("observe: %w", err))
 	}
 	p := plan.Build(app, seen, r.Config)
-	log.FromContext(ctx).V(1).Info("Decided", "plan", p.String())
+	if details := log.FromContext(ctx).V(1); details.Enabled() { // else the words are not even made
+		details.Info("Decided", "plan", p.String())
+	}
 
 	// The decision is stored before anything is done, so that a pass that is cut short is continued by
 	// the next. A failure to write stays in status until a pass has written everything.

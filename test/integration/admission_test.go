@@ -450,7 +450,7 @@ func wantRefusal(t *testing.T, err error, want []string) {
 
 // newClient validates fields strictly, as kubectl does by default. A warning of the API server fails
 // the test: it would be the first thing that a user sees.
-func newClient(t *testing.T) client.Client {
+func newClient(t testing.TB) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
@@ -465,14 +465,14 @@ func newClient(t *testing.T) client.Client {
 	return client.WithFieldValidation(k8s, metav1.FieldValidationStrict)
 }
 
-type warnings struct{ t *testing.T }
+type warnings struct{ t testing.TB }
 
 func (w warnings) HandleWarningHeader(_ int, _, text string) {
 	w.t.Errorf("the API server warns: %s", text)
 }
 
 // namespace makes a namespace of the test's own: nothing ever ends in an API server without controllers.
-func namespace(t *testing.T) string {
+func namespace(t testing.TB) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	if err := newClient(t).Create(t.Context(), ns); err != nil {
@@ -481,7 +481,7 @@ func namespace(t *testing.T) string {
 	return ns.Name
 }
 
-func object(t *testing.T, namespace, name, spec string) *unstructured.Unstructured {
+func object(t testing.TB, namespace, name, spec string) *unstructured.Unstructured {
 	t.Helper()
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apps.scalableapp.dev/v1alpha1",
@@ -491,7 +491,7 @@ func object(t *testing.T, namespace, name, spec string) *unstructured.Unstructur
 	}}
 }
 
-func parse(t *testing.T, text string) map[string]any {
+func parse(t testing.TB, text string) map[string]any {
 	t.Helper()
 	u := unstructured.Unstructured{Object: map[string]any{}}
 	json, err := yaml.YAMLToJSONStrict([]byte(text))

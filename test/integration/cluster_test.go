@@ -22,7 +22,7 @@ import (
 // cluster plays the controllers, the kubelets and Patroni of one namespace. Behind an API server alone
 // nobody else does: without it no pod would ever be made.
 type cluster struct {
-	*testing.T
+	testing.TB
 	ctx       context.Context
 	api       client.Client
 	seen      *mirror

@@ -26,7 +26,7 @@ import (
 // and shows either the newest or what there was at some earlier time. An informer's cache is the same
 // without the choice.
 type mirror struct {
-	t    *testing.T
+	t    testing.TB
 	api  client.Client
 	mu   sync.Mutex
 	now  map[id]client.Object
@@ -40,7 +40,7 @@ type id struct {
 	key  client.ObjectKey
 }
 
-func newMirror(t *testing.T, api client.Client) *mirror {
+func newMirror(t testing.TB, api client.Client) *mirror {
 	return &mirror{t: t, api: api, now: map[id]client.Object{}}
 }
 

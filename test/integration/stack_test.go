@@ -48,7 +48,7 @@ type stack struct {
 
 var errDead = errors.New("the operator is dead")
 
-func newStack(t *testing.T) *stack {
+func newStack(t testing.TB) *stack {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
@@ -60,7 +60,7 @@ func newStack(t *testing.T) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{T: t, ctx: t.Context(), api: api, seen: newMirror(t, api), namespace: namespace(t)}
+	c := &cluster{TB: t, ctx: t.Context(), api: api, seen: newMirror(t, api), namespace: namespace(t)}
 	t.Cleanup(func() { // the API server has only 254 addresses for all tests
 		if err := api.DeleteAllOf(context.Background(), &corev1.Service{}, client.InNamespace(c.namespace)); err != nil {
 			t.Error(err)
@@ -193,7 +193,7 @@ func (s *stack) app() *v1alpha1.ScalableApp {
 // deploy creates the app from a spec.
 func (s *stack) deploy(spec string) {
 	s.Helper()
-	s.create(object(s.T, s.namespace, "shop", spec))
+	s.create(object(s.TB, s.namespace, "shop", spec))
 }
 
 // change changes the app's spec.
