@@ -25,20 +25,21 @@ func TestDrift(t *testing.T) {
 	revision := w.waitReady("shop").Status.Rollout.Stable.Revision
 
 	deployment := &appsv1.Deployment{}
-	checkRepaired(w, revision, deployment, "the image", func() { deployment.Spec.Template.Spec.Containers[0].Image = image110 },
+	checkRepaired(w, child{revision, deployment, "the image"}, func() { deployment.Spec.Template.Spec.Containers[0].Image = image110 },
 		func() bool { return deployment.Spec.Template.Spec.Containers[0].Image == image100 })
-	checkRepaired(w, revision, deployment, "the number of pods", func() { deployment.Spec.Replicas = new(int32(5)) },
+	checkRepaired(w, child{revision, deployment, "the number of pods"}, func() { deployment.Spec.Replicas = new(int32(5)) },
 		func() bool { return *deployment.Spec.Replicas == 2 })
 	service := &corev1.Service{}
-	checkRepaired(w, "shop", service, "the selector", func() { service.Spec.Selector = map[string]string{"app": "none"} },
+	checkRepaired(w, child{"shop", service, "the selector"}, func() { service.Spec.Selector = map[string]string{"app": "none"} },
 		func() bool {
 			return service.Spec.Selector[naming.LabelInstance] == "shop" && len(service.Spec.Selector) == 2
 		})
 	budget := &policyv1.PodDisruptionBudget{}
-	checkRepaired(w, "shop", budget, "the budget", func() { budget.Spec.MaxUnavailable = new(intstr.FromInt32(7)) },
+	checkRepaired(w, child{"shop", budget, "the budget"}, func() { budget.Spec.MaxUnavailable = new(intstr.FromInt32(7)) },
 		func() bool { return budget.Spec.MaxUnavailable.String() == "25%" })
 	sessions := &appsv1.StatefulSet{}
-	checkRepaired(w, "shop-sessions", sessions, "the grace period", func() { sessions.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(1)) },
+	checkRepaired(w, child{"shop-sessions", sessions, "the grace period"},
+		func() { sessions.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(1)) },
 		func() bool { return *sessions.Spec.Template.Spec.TerminationGracePeriodSeconds != 1 })
 
 	checkMadeAnew(w, "shop", &corev1.Service{})
@@ -56,9 +57,17 @@ func versionOf(object client.Object) string {
 	return string(object.GetUID()) + ", version " + object.GetResourceVersion()
 }
 
+// child is an object of the app's, and what of it is spoilt.
+type child struct {
+	name   string
+	object client.Object
+	what   string
+}
+
 // checkRepaired changes an object by hand, waits until it is right again and sees that it is then left alone.
-func checkRepaired(w *world, name string, object client.Object, what string, spoil func(), right func() bool) {
+func checkRepaired(w *world, c child, spoil func(), right func() bool) {
 	w.Helper()
+	name, object, what := c.name, c.object, c.what
 	change(w, name, object, func(client.Object) { spoil() })
 	spoilt := object.GetGeneration()
 	w.eventually(time.Minute, fmt.Sprintf("%s of %T %s is right again", what, object, name), func() error {

@@ -123,6 +123,7 @@ func (w *world) dumpEvents(ctx context.Context, b *strings.Builder) {
 	}
 	slices.SortFunc(list.Items, func(x, y corev1.Event) int { return when(x).Compare(when(y)) })
 	for _, e := range list.Items[max(0, len(list.Items)-60):] {
-		fmt.Fprintf(b, "event %s %s/%s %s: %.300s\n", when(e).Format(time.TimeOnly), e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
+		fmt.Fprintf(b, "event %s %s/%s %s: %.300s\n", when(e).Format(time.TimeOnly),
+			e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
 	}
 }

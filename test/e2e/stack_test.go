@@ -25,7 +25,8 @@ func TestStack(t *testing.T) {
 	if app.Status.ObservedGeneration != -1 {
 		t.Errorf("at birth observedGeneration is %d, want -1: until the operator has looked, nothing may say Ready", app.Status.ObservedGeneration)
 	}
-	wait := exec.CommandContext(w.ctx, "kubectl", "--namespace", w.namespace, "wait", "--for=condition=Ready", "--timeout=240s", "scalableapp/"+app.Name)
+	wait := exec.CommandContext(w.ctx, "kubectl", "wait", "--namespace", w.namespace,
+		"--for=condition=Ready", "--timeout=240s", "scalableapp/"+app.Name)
 	if out, err := wait.CombinedOutput(); err != nil {
 		t.Fatalf("kubectl wait: %v\n%s", err, out)
 	}
@@ -82,7 +83,9 @@ func checkFirstStatus(w *world, name string) {
 		}
 		seen[app.Status.Rollout.Stage] = true
 	}
-	for _, what := range []string{"Reconciling", v1alpha1.StageWaiting, v1alpha1.StageMigrating, v1alpha1.StageProgressing, v1alpha1.StageStable} {
+	for _, what := range []string{
+		"Reconciling", v1alpha1.StageWaiting, v1alpha1.StageMigrating, v1alpha1.StageProgressing, v1alpha1.StageStable,
+	} {
 		if !seen[what] {
 			w.Errorf("on the way the status never said %s; it said %v", what, seen)
 		}

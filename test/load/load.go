@@ -85,12 +85,11 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 		return nil, err
 	}
 	began := time.Now()
-	ctx, stop := context.WithDeadline(ctx, began.Add(config.Duration))
-	defer stop()
-	for n := 0; n < maxRequests; n++ {
-		// From the start, not from the request before: a late one must not put off all others.
+	for n := range maxRequests {
+		// From the start, not from the request before: a late one must not put off all others. And what
+		// was due before the end is sent even when this program is late itself.
 		due := began.Add(time.Duration(float64(n) / config.Rate * float64(time.Second)))
-		if !sleepUntil(ctx, due) {
+		if due.Sub(began) >= config.Duration || !sleepUntil(ctx, due) {
 			break
 		}
 		r.start(n, due)
@@ -159,7 +158,7 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	case <-ctx.Done():
 		return false
 	case <-timer.C:
-		return true
+		return ctx.Err() == nil
 	}
 }
 

@@ -73,31 +73,25 @@ func (s *Session) Request(method, path string, body any) (*http.Request, error) 
 	return request, nil
 }
 
-// Do sends a request of the user's; the answer must have the status wanted. A body in JSON is read into
-// into unless that is nil.
-func (s *Session) Do(ctx context.Context, method, path string, body any, wanted int, into any) (http.Header, error) {
+// Do sends a request of the user's; the answer must have the status wanted. What it holds is returned.
+func (s *Session) Do(ctx context.Context, method, path string, body any, wanted int) (http.Header, []byte, error) {
 	request, err := s.Request(method, path, body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	answer, err := s.client.Do(request.WithContext(ctx))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if answer.StatusCode != wanted {
-		return nil, fmt.Errorf("%s %s: status %d, want %d: %.300s", method, path, answer.StatusCode, wanted, raw)
+		return nil, nil, fmt.Errorf("%s %s: status %d, want %d: %.300s", method, path, answer.StatusCode, wanted, raw)
 	}
-	if into != nil {
-		if err := json.Unmarshal(raw, into); err != nil {
-			return nil, fmt.Errorf("%s %s: %w: %.300s", method, path, err, raw)
-		}
-	}
-	return answer.Header, nil
+	return answer.Header, raw, nil
 }
 
 // Shop is a mix of requests to the sample app: mostly reads, as in a shop, and some of everything that
