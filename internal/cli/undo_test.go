@@ -213,12 +213,15 @@ func TestDifferencesHideSecrets(t *testing.T) {
 		"added":       {"Deployment", m{}, m{"a": m{"b": "c"}}, []string{"a: added"}},
 		"added value": {"Deployment", m{}, m{"a": "c"}, []string{"a: added c"}},
 		"removed":     {"Deployment", m{"a": true}, m{}, []string{"a: removed true"}},
-		"env":         {"ScalableApp", m{"env": []any{named("A", "x")}}, m{"env": []any{named("A", "y"), named("B", "z")}}, []string{"env[A].value: changed", "env[B]: added"}},
-		"first env":   {"ScalableApp", m{}, m{"env": []any{named("A", "x")}}, []string{"env[A]: added"}},
-		"Secret":      {"Secret", m{"data": m{"k": "x"}, "metadata": m{"name": "a"}}, m{"data": m{"k": "y"}, "metadata": m{"name": "b"}}, []string{"data.k: changed", "metadata.name: a → b"}},
-		"ConfigMap":   {"ConfigMap", m{"data": m{"a.conf": "x"}}, m{"data": m{"b.conf": "x"}}, []string{"data[a.conf]: removed", "data[b.conf]: added"}},
-		"annotation":  {"Pod", m{"metadata": m{"annotations": m{"x/y": "1"}}}, m{"metadata": m{"annotations": m{"x/y": "2"}}}, []string{"metadata.annotations[x/y]: changed"}},
-		"arguments":   {"ScalableApp", m{"args": []any{"a", "b"}}, m{"args": []any{"a", "c"}}, []string{"args[1]: changed"}},
+		"env": {"ScalableApp", m{"env": []any{named("A", "x")}}, m{"env": []any{named("A", "y"), named("B", "z")}},
+			[]string{"env[A].value: changed", "env[B]: added"}},
+		"first env": {"ScalableApp", m{}, m{"env": []any{named("A", "x")}}, []string{"env[A]: added"}},
+		"Secret": {"Secret", m{"data": m{"k": "x"}, "metadata": m{"name": "a"}}, m{"data": m{"k": "y"}, "metadata": m{"name": "b"}},
+			[]string{"data.k: changed", "metadata.name: a → b"}},
+		"ConfigMap": {"ConfigMap", m{"data": m{"a.conf": "x"}}, m{"data": m{"b.conf": "x"}},
+			[]string{"data[a.conf]: removed", "data[b.conf]: added"}},
+		"annotation": {"Pod", m{"metadata": m{"annotations": m{"x/y": "1"}}}, m{"metadata": m{"annotations": m{"x/y": "2"}}}, []string{"metadata.annotations[x/y]: changed"}},
+		"arguments":  {"ScalableApp", m{"args": []any{"a", "b"}}, m{"args": []any{"a", "c"}}, []string{"args[1]: changed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changes, err := differences(c.from, c.to)
