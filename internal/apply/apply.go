@@ -126,7 +126,9 @@ func intentOf(object components.Object) (*unstructured.Unstructured, error) {
 }
 
 // live is the child as it is, or nil. An object of that name that is not the app's child is an error.
-func (x *Executor) live(ctx context.Context, app *v1alpha1.ScalableApp, intent *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (x *Executor) live(
+	ctx context.Context, app *v1alpha1.ScalableApp, intent *unstructured.Unstructured,
+) (*unstructured.Unstructured, error) {
 	object, err := x.Client.Scheme().New(intent.GroupVersionKind())
 	if err != nil {
 		return nil, err

@@ -46,8 +46,9 @@ func TestBetween(t *testing.T) {
 		"ready again":                {with("Ready", "False", "Degraded"), with("Ready", "True", "Ready"), []string{"Normal Ready: words"}},
 		"ready no longer":            {with("Ready", "True", "Ready"), with("Ready", "False", "Degraded"), []string{"Warning NotReady: Degraded: words"}},
 		"stalled":                    {none, with("Stalled", "True", "ConfigMissing"), []string{"Warning ConfigMissing: words"}},
-		"stalled by something else":  {with("Stalled", "True", "NameConflict"), with("Stalled", "True", "ConfigMissing"), []string{"Warning ConfigMissing: words"}},
-		"another primary":            {primaryIs("db-0"), primaryIs("db-1"), []string{"Normal PrimaryChanged: db-1 is the database's primary; before it was db-0"}},
+		"stalled by something else": {with("Stalled", "True", "NameConflict"), with("Stalled", "True", "ConfigMissing"),
+			[]string{"Warning ConfigMissing: words"}},
+		"another primary": {primaryIs("db-0"), primaryIs("db-1"), []string{"Normal PrimaryChanged: db-1 is the database's primary; before it was db-0"}},
 
 		"not ready from the start":       {none, with("Ready", "False", "RollingOut"), nil},
 		"other words of one trouble":     {with("Ready", "False", "RollingOut"), with("Ready", "False", "Degraded"), nil},

@@ -198,7 +198,8 @@ func TestReferencesLeadToTheCopies(t *testing.T) {
 func TestNumber(t *testing.T) {
 	known := []*appsv1.ControllerRevision{{Revision: 3}, {Revision: 1}}
 	status := v1alpha1.RolloutStatus{Candidate: &v1alpha1.RevisionStatus{Number: 5}, Stable: &v1alpha1.RevisionStatus{Number: 4}}
-	for want, got := range map[int64]int64{1: Number(nil, v1alpha1.RolloutStatus{}), 4: Number(known, v1alpha1.RolloutStatus{}), 6: Number(known, status)} {
+	none := v1alpha1.RolloutStatus{}
+	for want, got := range map[int64]int64{1: Number(nil, none), 4: Number(known, none), 6: Number(known, status)} {
 		if got != want {
 			t.Errorf("number %d, want %d", got, want)
 		}

@@ -78,7 +78,8 @@ func TestNext(t *testing.T) {
 		"one more pod is progress": {
 			in: Input{Target: on("b", 2, 2), Others: []Set{on("a", 1, 1)},
 				Status: v1alpha1.RolloutStatus{Stable: rev("a", 0), Candidate: rev("b", 1), ProgressTime: ago(time.Hour)}},
-			stage: v1alpha1.StageProgressing, reason: v1alpha1.ReasonRollingOut, wake: time.Minute, sizes: "a 1, b 3", says: "2 of 3 pods of b serve",
+			stage: v1alpha1.StageProgressing, reason: v1alpha1.ReasonRollingOut, wake: time.Minute,
+			sizes: "a 1, b 3", says: "2 of 3 pods of b serve",
 		},
 		"to reach the old peak again is none": {
 			in: Input{Target: on("b", 2, 2), Others: []Set{on("a", 1, 1)},

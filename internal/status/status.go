@@ -104,9 +104,17 @@ func summary(in Input, verdicts []verdict) verdict {
 		}
 	}
 	if first == nil {
-		return good(v1alpha1.ConditionReady, fmt.Sprintf("%d of %d pods serve %s", serving(in), in.Desired, in.App.Spec.App.Image))
+		return good(v1alpha1.ConditionReady, fmt.Sprintf("%d of %d pods serve %s", serving(in), in.Desired, image(in)))
 	}
 	return verdict{kind: v1alpha1.ConditionReady, reason: first.reason, message: first.message, lasting: first.lasting}
+}
+
+// image is what runs: after an undo it is not what the spec names.
+func image(in Input) string {
+	if stable := in.Rollout.Status.Stable; stable != nil && stable.Image != "" {
+		return stable.Image
+	}
+	return in.App.Spec.App.Image
 }
 
 // released is not a condition of its own: it is the rollout's share in Ready.

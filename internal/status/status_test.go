@@ -141,8 +141,9 @@ func TestAutoscalingReady(t *testing.T) {
 	hpa := func(conditions ...autoscalingv2.HorizontalPodAutoscalerCondition) *autoscalingv2.HorizontalPodAutoscaler {
 		return &autoscalingv2.HorizontalPodAutoscaler{Status: autoscalingv2.HorizontalPodAutoscalerStatus{Conditions: conditions}}
 	}
-	c := func(kind autoscalingv2.HorizontalPodAutoscalerConditionType, status corev1.ConditionStatus, reason string) autoscalingv2.HorizontalPodAutoscalerCondition {
-		return autoscalingv2.HorizontalPodAutoscalerCondition{Type: kind, Status: status, Reason: reason, Message: "m"}
+	type condition = autoscalingv2.HorizontalPodAutoscalerCondition
+	c := func(kind autoscalingv2.HorizontalPodAutoscalerConditionType, status corev1.ConditionStatus, reason string) condition {
+		return condition{Type: kind, Status: status, Reason: reason, Message: "m"}
 	}
 	for want, scaler := range map[string]*autoscalingv2.HorizontalPodAutoscaler{
 		"False Progressing: the HorizontalPodAutoscaler has not acted yet": nil,
@@ -226,7 +227,8 @@ func TestStoredFailureIsOfWritesOnly(t *testing.T) {
 		v1alpha1.ReasonNameConflict: true, v1alpha1.ReasonForbidden: true, v1alpha1.ReasonRefused: true, v1alpha1.ReasonQuotaExceeded: true,
 		v1alpha1.ReasonInvalidSpec: false, v1alpha1.ReasonConfigMissing: false, v1alpha1.ReasonImagePullFailed: false,
 	} {
-		s := v1alpha1.ScalableAppStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason}}}
+		s := v1alpha1.ScalableAppStatus{Conditions: []metav1.Condition{
+			{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason}}}
 		if got := StoredFailure(s) != nil; got != stored {
 			t.Errorf("%s is a stored failure: %t, want %t", reason, got, stored)
 		}

@@ -30,7 +30,7 @@ func TestPodTrouble(t *testing.T) {
 	crash := waiting("CrashLoopBackOff", "back-off 40s restarting failed container")
 	crash.LastTerminationState.Terminated = ended(1, "Error", "one\nno database\n")
 	unready := corev1.ContainerStatus{Name: "app", Started: new(true), State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
-	starting := corev1.ContainerStatus{Name: "app", Started: new(false), State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+	starting := corev1.ContainerStatus{Name: "app", Started: new(false), State: unready.State}
 	recovered := corev1.ContainerStatus{Name: "app", Ready: true, LastTerminationState: corev1.ContainerState{Terminated: ended(1, "Error", "")}}
 	done := corev1.ContainerStatus{Name: "app", State: corev1.ContainerState{Terminated: ended(0, "Completed", "")}}
 	failed := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Status: corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "the node was low on memory"}}

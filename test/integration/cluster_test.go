@@ -160,7 +160,8 @@ func (c *cluster) pods(labels map[string]string) []*corev1.Pod {
 func (c *cluster) pod(name string, template corev1.PodTemplateSpec, labels map[string]string) bool {
 	object, found := c.seen.now[id{corev1.SchemeGroupVersion.WithKind("Pod"), c.key(name)}]
 	if !found {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace, Labels: maps.Clone(template.Labels)}, Spec: template.Spec}
+		pod := &corev1.Pod{ObjectMeta: c.meta(name), Spec: template.Spec}
+		pod.Labels = maps.Clone(template.Labels)
 		maps.Copy(pod.Labels, labels)
 		c.create(pod)
 		return false
@@ -181,7 +182,8 @@ func (c *cluster) volume(claim corev1.PersistentVolumeClaim, name string) {
 	if _, found := c.seen.now[id{corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"), c.key(name)}]; found {
 		return
 	}
-	made := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace, Labels: claim.Labels}, Spec: claim.Spec}
+	made := &corev1.PersistentVolumeClaim{ObjectMeta: c.meta(name), Spec: claim.Spec}
+	made.Labels = claim.Labels
 	c.create(made)
 	made.Status.Phase = corev1.ClaimBound
 	c.status(made)

@@ -152,9 +152,10 @@ func TestDriftIsRepairedOnce(t *testing.T) {
 	s.settle()
 	revision := revisionOf(s)
 	deployment := all[appsv1.Deployment](s.seen)[0]
-	deployment.Spec.Template.Spec.Containers[0].Image = "evil"
+	container := &deployment.Spec.Template.Spec.Containers[0]
+	container.Image = "evil"
+	container.Env = append(container.Env, corev1.EnvVar{Name: "MORE", Value: "x"})
 	deployment.Spec.Replicas = new(int32(1))
-	deployment.Spec.Template.Spec.Containers[0].Env = append(deployment.Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "MORE", Value: "x"})
 	deployment.Labels["mine"] = "yes"
 	s.update(deployment)
 	before := len(s.writes)
@@ -192,8 +193,9 @@ func TestForeignObjectIsRefused(t *testing.T) {
 	for name, foreign := range map[string]client.Object{
 		"without our label": &corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 7}}}},
 		"with our labels, but of somebody else": &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{naming.LabelManagedBy: naming.ManagedBy, naming.LabelInstance: "shop"}, OwnerReferences: []metav1.OwnerReference{owner}},
-			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 7}}}},
+			ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{owner},
+				Labels: map[string]string{naming.LabelManagedBy: naming.ManagedBy, naming.LabelInstance: "shop"}},
+			Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 7}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

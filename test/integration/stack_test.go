@@ -112,7 +112,8 @@ func (s *stack) watched() interceptor.Funcs {
 			}
 			return s.write("apply", &unstructured.Unstructured{Object: fields}, func() error { return w.Apply(ctx, a, opts...) })
 		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch,
+			opts ...client.SubResourcePatchOption) error {
 			return s.write("patch "+sub, o, func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
 		},
 		Update: func(context.Context, client.WithWatch, client.Object, ...client.UpdateOption) error {
@@ -149,6 +150,8 @@ func (s *stack) write(verb string, object client.Object, do func() error) error 
 }
 
 // Eventf is the recorder of the operator's events.
+//
+//nolint:revive // the parameters are client-go's
 func (s *stack) Eventf(_ runtime.Object, _ runtime.Object, kind, reason, _, note string, args ...any) {
 	s.events = append(s.events, kind+" "+reason+": "+fmt.Sprintf(note, args...))
 }

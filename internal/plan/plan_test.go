@@ -1,0 +1,178 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/revision"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
+	"github.com/scalableapp/scalableapp-operator/internal/testkit"
+)
+
+// The plans of an app's life, pass by pass. They are the operator's log lines: read them as a user would.
+func TestStories(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec string
+		play func(*story)
+	}{
+		"new_app_with_everything": {testkit.Whole, func(s *story) { s.play() }},
+		"migration_and_config": {
+			`app: {image: a, port: 8080, replicas: 2, migration: {command: [m]}, envFrom: [{configMapRef: {name: settings}}]}`,
+			func(s *story) {
+				s.say("the ConfigMap does not exist")
+				s.play()
+				s.say("somebody creates it")
+				s.Config["settings"] = &state.Config{Data: map[string]string{"A": "1"}}
+				s.play()
+				s.say("somebody changes it")
+				s.Config["settings"] = &state.Config{Data: map[string]string{"A": "2"}}
+				s.play()
+			}},
+		"paused": {testkit.Small, func(s *story) {
+			s.play()
+			s.say("paused, and then a new image")
+			s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Paused = new(true); app.Spec.App.Image = "b" })
+			s.play()
+			s.say("no longer paused")
+			s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Paused = nil })
+			s.play()
+		}},
+		"podTemplate_that_is_none": {testkit.Small, func(s *story) {
+			s.play()
+			s.say("a podTemplate with a slip of the pen, and 4 replicas")
+			s.change(func(app *v1alpha1.ScalableApp) {
+				app.Spec.App.PodTemplate = &apiextensionsv1.JSON{Raw: []byte(`{"spec":{"containres":[]}}`)}
+				app.Spec.App.Replicas = new(int32(4))
+			})
+			s.play()
+		}},
+		"undo": {testkit.Small, func(s *story) {
+			s.play()
+			first := s.stable()
+			s.image("b")
+			s.play()
+			s.say("undone")
+			s.undo(s.stable(), first)
+			s.play()
+			s.say("undone to what nobody knows")
+			s.undo(currentName(s), "shop-nobody")
+			s.play()
+			s.say("a new version ends the undo")
+			s.image("c")
+			s.play()
+		}},
+		"component_removed": {testkit.Whole, func(s *story) {
+			s.play()
+			s.say("without the cache")
+			s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Cache = nil })
+			s.play()
+		}},
+		"autoscaling": {testkit.Small, func(s *story) {
+			s.play()
+			s.say("between 4 and 6")
+			s.change(func(app *v1alpha1.ScalableApp) {
+				app.Spec.Autoscaling = &v1alpha1.AutoscalingSpec{MinReplicas: 4, MaxReplicas: 6, CPUUtilizationPercent: new(int32(70))}
+			})
+			s.play()
+			s.say("9 are too many")
+			s.change(func(app *v1alpha1.ScalableApp) { app.Spec.App.Replicas = new(int32(9)) })
+			s.play()
+			s.say("none at all")
+			s.change(func(app *v1alpha1.ScalableApp) { app.Spec.App.Replicas = new(int32(0)) })
+			s.play()
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t, c.spec)
+			c.play(s)
+			testkit.Golden(t, name, s.text.String())
+		})
+	}
+}
+
+// currentName is the revision that the spec asks for.
+func currentName(s *story) string {
+	s.Helper()
+	r, err := revision.Of(s.App, s.Config)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return r.Name
+}
+
+// The history keeps as many as are asked for, the newest; what runs is no history.
+func TestHistoryLimit(t *testing.T) {
+	s := newStory(t, testkit.Small+"\nrollout: {revisionHistoryLimit: 2}")
+	s.play()
+	var names []string
+	for _, image := range []string{"b", "c", "d", "e"} {
+		names = append(names, s.stable())
+		s.image(image)
+		s.play()
+	}
+	var got []string
+	for _, r := range s.Seen().Revisions {
+		got = append(got, r.Name)
+	}
+	want := append(names[2:], s.stable())
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%v are kept, want %v", got, want)
+	}
+
+	s.image("broken") // never done: the history must not shrink below what the limit keeps
+	for range 100 {
+		s.pass()
+		s.Turn()
+	}
+	if s.App.Status.Rollout.Stage != v1alpha1.StageFailed || len(s.Seen().Revisions) != 4 {
+		t.Errorf("stage %s, %d revisions", s.App.Status.Rollout.Stage, len(s.Seen().Revisions))
+	}
+}
+
+// A plan is a function of what was seen: the same twice, and what was seen is not touched.
+func TestBuildIsPure(t *testing.T) {
+	s := newStory(t, testkit.Whole)
+	s.play()
+	s.image("b")
+	seen, app := s.Seen(), s.App.DeepCopy()
+	first := Build(s.App, seen, Config{})
+	second := Build(s.App, seen, Config{})
+	if first.String() != second.String() || !strings.Contains(first.String(), "RolloutStarted") {
+		t.Errorf("two plans:\n%s\n%s", first, second)
+	}
+	if !equalJSON(t, app, s.App) || !equalJSON(t, seen, s.Seen()) {
+		t.Error("what was seen has been changed")
+	}
+}
+
+func TestBounds(t *testing.T) {
+	at := func(text string) *intstr.IntOrString { return new(intstr.Parse(text)) }
+	for _, c := range []struct {
+		surge, unavailable         *intstr.IntOrString
+		desired                    int32
+		wantSurge, wantUnavailable int32
+	}{
+		{nil, nil, 3, 1, 0},
+		{nil, nil, 1, 1, 0},
+		{nil, nil, 10, 3, 0},
+		{nil, nil, 0, 0, 1},
+		{at("0"), at("25%"), 2, 0, 1}, // 25% of 2 rounds down to 0, and something must give
+		{at("0"), at("25%"), 8, 0, 2},
+		{at("100%"), at("0"), 4, 4, 0},
+		{at("300%"), at("0"), 4, 4, 0},
+		{at("7"), at("9"), 4, 4, 4},
+		{at("1%"), at("99%"), 10, 1, 9},
+	} {
+		surge, unavailable := bounds(v1alpha1.RollingSpec{MaxSurge: c.surge, MaxUnavailable: c.unavailable}, c.desired)
+		if surge != c.wantSurge || unavailable != c.wantUnavailable {
+			t.Errorf("maxSurge %v and maxUnavailable %v of %d are %d and %d, want %d and %d",
+				c.surge, c.unavailable, c.desired, surge, unavailable, c.wantSurge, c.wantUnavailable)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
+	"github.com/scalableapp/scalableapp-operator/internal/testkit"
+)
+
+// story plays plans against a world in memory and writes down each plan that is another than the one
+// before.
+type story struct {
+	*testing.T
+	*testkit.World
+	text strings.Builder
+	last string
+}
+
+func newStory(t *testing.T, spec string) *story {
+	return &story{T: t, World: testkit.NewWorld(t, testkit.App(t, spec))}
+}
+
+func (s *story) say(words string) { fmt.Fprintf(&s.text, "\n######## %s\n", words) }
+
+// change changes the spec, as a user does.
+func (s *story) change(how func(*v1alpha1.ScalableApp)) {
+	how(s.App)
+	s.App.Generation++
+}
+
+func (s *story) image(name string) {
+	s.change(func(app *v1alpha1.ScalableApp) { app.Spec.App.Image = name })
+}
+
+// pass is one pass. What must hold of every plan is checked here.
+func (s *story) pass() Plan {
+	s.Helper()
+	seen := s.Seen()
+	p := Build(s.App, seen, Config{Images: components.Images{Postgres: "postgres", Redis: "redis"}, OperatorNamespace: "system"})
+	s.harmless(p, s.Seen())
+	s.write(p)
+	s.App.Status = p.Status
+	for _, object := range p.Objects {
+		s.Apply(object.Intent, object.Mode == components.Created)
+	}
+	for _, child := range p.Deletions {
+		s.Delete(child.Kind, child.Name)
+	}
+	return p
+}
+
+// write writes down a plan, unless it is the one before. Of the objects it tells those that the plan
+// before did not have, or not with as many pods.
+func (s *story) write(p Plan) {
+	text, wake, _ := strings.Cut(p.String(), "wake in ")
+	if text == s.last {
+		return
+	}
+	fmt.Fprintf(&s.text, "\n== pass at %s\n", s.Now.Sub(testkit.Born.Time))
+	same := 0
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "object ") && strings.Contains(s.last, line) {
+			same++
+			continue
+		}
+		s.text.WriteString(line)
+	}
+	if same > 0 {
+		fmt.Fprintf(&s.text, "and %d objects as before\n", same)
+	}
+	if wake != "" {
+		s.text.WriteString("wake in " + wake)
+	}
+	s.last = text
+}
+
+// harmless: nothing that runs, or that a pod which runs refers to, is deleted.
+func (s *story) harmless(p Plan, seen *state.Observed) {
+	s.Helper()
+	runs, going := map[string]bool{}, map[string]bool{}
+	for _, child := range p.Deletions {
+		going[child.Kind+"/"+child.Name] = true
+	}
+	for _, pod := range seen.Pods {
+		if going[pod.Annotations["made-by"]] && pod.Labels[naming.LabelRevision] == "" {
+			continue // it goes together with its component
+		}
+		if name := pod.Labels[naming.LabelRevision]; name != "" {
+			runs["Deployment/"+name], runs["Service/"+name], runs["ControllerRevision/"+name] = true, true, true
+		}
+		for _, volume := range pod.Spec.Volumes {
+			if volume.Secret != nil {
+				runs["Secret/"+volume.Secret.SecretName] = true
+			}
+		}
+		for _, from := range pod.Spec.Containers[0].EnvFrom {
+			if from.ConfigMapRef != nil {
+				runs["ConfigMap/"+from.ConfigMapRef.Name] = true
+			}
+		}
+	}
+	for _, child := range p.Deletions {
+		if runs[child.Kind+"/"+child.Name] {
+			s.Errorf("%s/%s is deleted under a pod that runs", child.Kind, child.Name)
+		}
+		if child.UID == "" || child.ResourceVersion == "" {
+			s.Errorf("%s/%s would be deleted whatever it is by then", child.Kind, child.Name)
+		}
+	}
+}
+
+// play goes on until nothing changes.
+func (s *story) play() {
+	s.Helper()
+	for range 60 {
+		before := s.picture()
+		s.pass()
+		s.Turn()
+		if before == s.picture() {
+			return
+		}
+	}
+	s.Fatalf("no rest:\n%s", s.text.String())
+}
+
+func (s *story) picture() string {
+	text := ""
+	for _, child := range s.Seen().Children {
+		text += child.Kind + child.Name
+	}
+	for _, pod := range s.Seen().Pods {
+		text += fmt.Sprint(pod.Name, pod.Status.Conditions)
+	}
+	for _, d := range s.Seen().Deployments {
+		text += fmt.Sprint(*d.Spec.Replicas, d.Status.Replicas, d.Generation == d.Status.ObservedGeneration)
+	}
+	for _, j := range s.Seen().Jobs {
+		text += fmt.Sprint(j.Status)
+	}
+	return text + s.App.Status.Rollout.Stage
+}
+
+func (s *story) stable() string {
+	s.Helper()
+	if s.App.Status.Rollout.Stable == nil {
+		s.Fatal("there is no stable revision")
+	}
+	return s.App.Status.Rollout.Stable.Revision
+}
+
+func (s *story) undo(from, to string) {
+	s.change(func(app *v1alpha1.ScalableApp) {
+		metav1.SetMetaDataAnnotation(&app.ObjectMeta, naming.AnnotationUndo, from+":"+to)
+	})
+}
+
+func equalJSON(t *testing.T, a, b any) bool {
+	t.Helper()
+	x, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(x) == string(y)
+}
