@@ -25,15 +25,14 @@ sessions: {store: Redis}
 cache: {redis: {}}
 `
 
-// workload is what the sweep plays: an app with everything is made, gets a new version, and loses its
-// cache while it gets an autoscaler.
+// workload is what the sweep plays: an app with everything is made, and then gets a new version and an
+// autoscaler and loses its cache.
 func workload(s *stack) {
 	s.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: s.namespace}, Data: map[string]string{"MODE": "fast"}})
 	s.deploy(whole)
 	s.settle()
-	s.change(func(app *v1alpha1.ScalableApp) { app.Spec.App.Image = "registry.example/shop:1.1.0" })
-	s.settle()
 	s.change(func(app *v1alpha1.ScalableApp) {
+		app.Spec.App.Image = "registry.example/shop:1.1.0"
 		app.Spec.Cache = nil
 		app.Spec.Autoscaling = &v1alpha1.AutoscalingSpec{MinReplicas: 3, MaxReplicas: 5, CPUUtilizationPercent: new(int32(70))}
 	})

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"flag"
+	"runtime/debug"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -19,6 +20,7 @@ var config *rest.Config
 func TestMain(m *testing.M) {
 	// Tests wait for the API server most of the time. A -parallel on the command line wins.
 	_ = flag.Set("test.parallel", "8")
+	debug.SetGCPercent(400) // many small worlds, and memory enough for them
 	log.SetLogger(logr.Discard())
 	testkit.Main(m, func(c *rest.Config) { config = c })
 }

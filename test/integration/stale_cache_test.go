@@ -28,7 +28,7 @@ func TestStaleCache(t *testing.T) {
 	replicas := s.replicas()
 	past := s.seen.past
 	events := len(past)
-	if events < 150 || len(passwords) < 2 {
+	if events < 120 || len(passwords) < 2 {
 		t.Fatalf("%d events and %d passwords prove nothing", events, len(passwords))
 	}
 	// The app itself is seen as it is: with an old one no decision can be stored (see below).
