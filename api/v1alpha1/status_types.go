@@ -88,6 +88,10 @@ type RolloutStatus struct {
 	// +optional
 	Candidate *RevisionStatus `json:"candidate,omitempty"`
 
+	// undone is the revision that the spec asks for, while another runs because it was undone.
+	// +optional
+	Undone string `json:"undone,omitempty"`
+
 	// weight is the share of the traffic that the candidate gets, in percent; 100 when nothing is
 	// rolled out. With the strategy Rolling it is the candidate's share of the serving pods.
 	// +optional

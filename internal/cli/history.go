@@ -164,11 +164,4 @@ func roleOf(app *v1alpha1.ScalableApp, name string) string {
 }
 
 // undone is the revision that the spec asks for and that does not run because it was undone, or empty.
-// The annotation alone does not tell, because it stays when the spec has moved on.
-func undone(app *v1alpha1.ScalableApp) string {
-	from, _ := undoOf(app)
-	if from != "" && strings.HasPrefix(app.Status.Rollout.Message, "revision "+from+" was undone") {
-		return from
-	}
-	return ""
-}
+func undone(app *v1alpha1.ScalableApp) string { return app.Status.Rollout.Undone }

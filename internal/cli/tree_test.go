@@ -130,6 +130,7 @@ func TestTree(t *testing.T) {
 		},
 		"undone, an old revision leaves": func(s *sight) {
 			s.app.Status.Rollout.Message = "revision shop-b was undone: shop-a runs until spec.app changes or the annotation apps.scalableapp.dev/undo goes."
+			s.app.Status.Rollout.Undone = "shop-b"
 			leaving := deployment("shop-b", 1)
 			s.seen.Deployments = append(s.seen.Deployments, leaving, deployment("shop-c", 0))
 			s.seen.Pods = append(s.seen.Pods, appPod(s.app, "shop-b", 0, true))
@@ -184,6 +185,7 @@ func TestVerdict(t *testing.T) {
 		"undone": {func(app *v1alpha1.ScalableApp) {
 			app.Annotations = map[string]string{naming.AnnotationUndo: "shop-b:shop-a"}
 			app.Status.Rollout.Message = "revision shop-b was undone: shop-a runs until spec.app changes."
+			app.Status.Rollout.Undone = "shop-b"
 		}, "shop is Ready: 2 of 2 pods serve shop:1. Revision shop-b, which the spec asks for, was undone.", ExitOK},
 		"rolling out": {func(app *v1alpha1.ScalableApp) {
 			condition(app, v1alpha1.ConditionReady, false, v1alpha1.ReasonRollingOut, "1 of 2 pods of shop-b serve")

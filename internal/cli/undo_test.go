@@ -109,6 +109,7 @@ func running(history []past, stable, candidate int) *v1alpha1.ScalableApp {
 func undoing(app *v1alpha1.ScalableApp, from, to string) *v1alpha1.ScalableApp {
 	app.Annotations = map[string]string{naming.AnnotationUndo: from + ":" + to}
 	app.Status.Rollout.Message = "revision " + from + " was undone: " + to + " runs until spec.app changes."
+	app.Status.Rollout.Undone = from
 	return app
 }
 

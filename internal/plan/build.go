@@ -135,6 +135,7 @@ func (b *builder) decideRollout() {
 	if b.decision = rollout.Next(in); b.paused() {
 		b.decision = rollout.Paused(in)
 	}
+	b.decision.Status.Undone = b.undone
 	if b.undone != "" {
 		b.decision.Status.Message = strings.TrimSuffix(fmt.Sprintf("revision %s was undone: %s runs until spec.app changes or the annotation %s goes. %s",
 			b.undone, b.target.Name, naming.AnnotationUndo, b.decision.Status.Message), " ")

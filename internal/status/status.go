@@ -104,9 +104,17 @@ func summary(in Input, verdicts []verdict) verdict {
 		}
 	}
 	if first == nil {
-		return good(v1alpha1.ConditionReady, fmt.Sprintf("%d of %d pods serve %s", serving(in), in.Desired, image(in)))
+		return good(v1alpha1.ConditionReady, served(serving(in), in.Desired)+" "+image(in))
 	}
 	return verdict{kind: v1alpha1.ConditionReady, reason: first.reason, message: first.message, lasting: first.lasting}
+}
+
+// served is how many pods serve, in words. For a moment after a rollout they are more than are wanted.
+func served(n, desired int32) string {
+	if n > desired {
+		return fmt.Sprintf("%d pods (%d more than wanted) serve", n, n-desired)
+	}
+	return fmt.Sprintf("%d of %d pods serve", n, desired)
 }
 
 // image is what runs: after an undo it is not what the spec names.
@@ -154,7 +162,7 @@ func available(in Input) verdict {
 	n := serving(in)
 	switch {
 	case n >= in.Desired:
-		return good(kind, fmt.Sprintf("%d of %d pods serve", n, in.Desired))
+		return good(kind, served(n, in.Desired))
 	case n > 0:
 		// It serves, so Available is True; that pods are missing is said by Ready (see complete).
 		return verdict{kind: kind, ok: true, reason: v1alpha1.ReasonDegraded, message: fmt.Sprintf("%d of %d pods serve", n, in.Desired)}
