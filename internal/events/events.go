@@ -77,11 +77,25 @@ func conditions(before, after []metav1.Condition) []Event {
 	return events
 }
 
+// primary are the changes of the database's primary: found for the first time, lost, found again.
 func primary(before, after *v1alpha1.DatabaseStatus) []Event {
-	if before == nil || after == nil || before.Primary == "" || after.Primary == "" || before.Primary == after.Primary {
-		return nil
+	var was, is string
+	if before != nil {
+		was = before.Primary
 	}
-	return []Event{normal("PrimaryChanged", "Observe", "%s is the database's primary; before it was %s", after.Primary, before.Primary)}
+	if after != nil {
+		is = after.Primary
+	}
+	switch {
+	case was == is || after == nil:
+		return nil
+	case is == "":
+		return []Event{warning("PrimaryLost", "Observe", "no instance of the database takes writes; before it was %s", was)}
+	case was == "":
+		return []Event{normal("PrimaryElected", "Observe", "%s is the database's primary", is)}
+	default:
+		return []Event{normal("PrimaryChanged", "Observe", "%s is the database's primary; before it was %s", is, was)}
+	}
 }
 
 func name(r *v1alpha1.RevisionStatus) string {

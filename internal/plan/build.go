@@ -174,6 +174,10 @@ func (b *builder) obstacle() rollout.Obstacle {
 		return rollout.Obstacle{Reason: v1alpha1.ReasonConfigMissing, Lasting: true,
 			Message: fmt.Sprintf("ConfigMap %s (named in app.env or app.envFrom) does not exist; create it", strings.Join(missing, ", "))}
 	}
+	if other := b.otherMigration(); other != "" {
+		return rollout.Obstacle{Reason: v1alpha1.ReasonMigrating,
+			Message: fmt.Sprintf("%s waits for the migration of %s to end: two at once could harm the database", b.target.Name, other)}
+	}
 	if waits := status.DataTierObstacle(status.Input{App: b.app, Observed: b.seen}); waits != "" {
 		return rollout.Obstacle{Reason: v1alpha1.ReasonWaitingForDataTier, Message: b.target.Name + " waits for the data tier: " + waits}
 	}

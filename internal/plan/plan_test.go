@@ -176,3 +176,40 @@ func TestBounds(t *testing.T) {
 		}
 	}
 }
+
+// A migration that was given up while it ran has to end before the next one begins: its pod has a grace
+// period in which it still writes.
+func TestMigrationsNeverRunAtOnce(t *testing.T) {
+	const spec = `app: {image: "registry.example/shop:1.0.0", port: 8080, replicas: 1, migration: {command: [migrate]}}`
+	job := func(p Plan) string {
+		for _, object := range p.Objects {
+			if id := Identify(object); id.Kind == "Job" {
+				return id.Name
+			}
+		}
+		return ""
+	}
+	s := newStory(t, spec)
+	first := job(s.pass())
+	if first == "" {
+		t.Fatal("the first revision gets no migration")
+	}
+	s.image("registry.example/shop:1.0.1") // before the first migration has ended
+	p := s.pass()
+	if got := job(p); got != "" {
+		t.Errorf("the Job %s is made while that of %s runs", got, first)
+	}
+	if p.Status.Rollout.Stage != v1alpha1.StageWaiting || !strings.Contains(p.Status.Rollout.Message, "waits for the migration") {
+		t.Errorf("stage %s: %s", p.Status.Rollout.Stage, p.Status.Rollout.Message)
+	}
+	if len(p.Deletions) != 1 || p.Deletions[0].Name != first {
+		t.Errorf("deletions are %v, want the Job %s", p.Deletions, first)
+	}
+	for range 20 {
+		s.Turn()
+		if p = s.pass(); job(p) != "" && job(p) != first {
+			return
+		}
+	}
+	t.Errorf("the second migration never begins: %s", p)
+}

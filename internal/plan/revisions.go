@@ -108,6 +108,23 @@ func (b *builder) neverRan() bool {
 		jobCondition(b.seen.Job(naming.Migration(b.target.Name)), batchv1.JobFailed)
 }
 
+// otherMigration is a revision other than the target whose migration has not ended: one that was given
+// up while it ran. Its Job is deleted, but its pod has time to end.
+func (b *builder) otherMigration() string {
+	for _, job := range b.seen.Jobs {
+		if name := job.Labels[naming.LabelRevision]; name != b.target.Name && !jobCondition(job, batchv1.JobComplete) && !jobCondition(job, batchv1.JobFailed) {
+			return name
+		}
+	}
+	for _, pod := range b.seen.PodsWith(map[string]string{naming.LabelComponent: naming.ComponentMigration}) {
+		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+		if name := pod.Labels[naming.LabelRevision]; name != b.target.Name && !ended {
+			return name
+		}
+	}
+	return ""
+}
+
 func jobCondition(job *batchv1.Job, kind batchv1.JobConditionType) bool {
 	return job != nil && slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
 		return c.Type == kind && c.Status == corev1.ConditionTrue
