@@ -112,7 +112,8 @@ func (b *builder) neverRan() bool {
 // up while it ran. Its Job is deleted, but its pod has time to end.
 func (b *builder) otherMigration() string {
 	for _, job := range b.seen.Jobs {
-		if name := job.Labels[naming.LabelRevision]; name != b.target.Name && !jobCondition(job, batchv1.JobComplete) && !jobCondition(job, batchv1.JobFailed) {
+		ended := jobCondition(job, batchv1.JobComplete) || jobCondition(job, batchv1.JobFailed)
+		if name := job.Labels[naming.LabelRevision]; name != b.target.Name && !ended {
 			return name
 		}
 	}

@@ -72,7 +72,8 @@ func crashTrouble(pod *corev1.Pod) rollout.Obstacle {
 			continue
 		}
 		message := fmt.Sprintf("container %s ends with exit code %d (%s)", c.Name, ended.ExitCode, ended.Reason)
-		if last := lastLine(ended.Message); last != "" {
+		// Without the time of day, which is another one at each crash.
+		if last := lastLine(timestamp.ReplaceAllString(ended.Message, "…")); last != "" {
 			message += ": " + last
 		}
 		return rollout.Obstacle{Reason: v1alpha1.ReasonCrashLoop, Message: message}
@@ -129,6 +130,9 @@ func Serving(pod *corev1.Pod) bool {
 
 // sourcePort is the port that the kubelet happened to ask from: another one at each try.
 var sourcePort = regexp.MustCompile(`(\d+\.){3}\d+:\d+->`)
+
+// timestamp is a time as programs log it, for example 2026-11-22T01:20:55.058694033Z.
+var timestamp = regexp.MustCompile(`\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?(Z|[-+]\d\d:?\d\d)?`)
 
 // lastLine is the last line of a container's termination message, cut to a length that a condition
 // can bear.
