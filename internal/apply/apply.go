@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -75,6 +76,9 @@ func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object
 	case live != nil && (object.Mode == components.Created || same(intent, live) || x.sameStored(intent, live)):
 		return nil
 	}
+	if err := x.heard(ctx, app, object); err != nil {
+		return describe("apply", intent, err)
+	}
 	if live != nil {
 		// With the UID the API server refuses to make the object anew, should it have been deleted and
 		// the cache not know it yet.
@@ -83,6 +87,23 @@ func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object
 	}
 	return describe("apply", intent, x.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent),
 		client.FieldOwner(naming.FieldManager), client.ForceOwnership))
+}
+
+// heard asks the API server whether the witnesses of a write still are as they were seen. If not, that
+// is a conflict: the pass is made again with a newer view.
+func (x *Executor) heard(ctx context.Context, app *v1alpha1.ScalableApp, object components.Object) error {
+	for _, witness := range object.Witnesses {
+		deployment := &metav1.PartialObjectMetadata{}
+		deployment.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+		err := x.Live.Get(ctx, client.ObjectKey{Namespace: app.Namespace, Name: witness.Name}, deployment)
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		if err != nil || deployment.ResourceVersion != witness.ResourceVersion {
+			return apierrors.NewConflict(appsv1.Resource("deployments"), witness.Name, errors.New("it is no longer as it was seen"))
+		}
+	}
+	return nil
 }
 
 // sameStored compares with the intent as the API server stores it. Only a person's podTemplate holds

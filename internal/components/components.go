@@ -44,10 +44,16 @@ type Object struct {
 	Intent runtime.ApplyConfiguration
 	// Mode says how it is kept.
 	Mode Mode
+	// Witnesses are other Deployments that must still be as they were seen for this one to be written:
+	// what a revision may give up depends on what the others have.
+	Witnesses []Witness
 	// IfVersion, when set, is the resourceVersion that the child must still have to be written: pods are
 	// taken away only from what is as it was seen, because a cache may lag.
 	IfVersion string
 }
+
+// Witness is a Deployment and the resourceVersion that it had when it was seen.
+type Witness struct{ Name, ResourceVersion string }
 
 // owner is the owner reference that makes an object a child of the app.
 func owner(app *v1alpha1.ScalableApp) *metav1ac.OwnerReferenceApplyConfiguration {

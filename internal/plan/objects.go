@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
@@ -42,7 +43,7 @@ func (b *builder) revisionObjects() []components.Object {
 	if b.decision.Migrate && !b.neverRan() {
 		objects = append(objects, components.Migration(b.in, b.target)...)
 	}
-	for _, size := range b.decision.Sizes {
+	for _, size := range b.shrinkingFirst() {
 		r, err := b.revisionOf(size.Revision)
 		if err != nil {
 			continue // its record is unreadable; its Deployment is left as it is
@@ -62,12 +63,39 @@ func (b *builder) guarded(size rollout.Size, parts []components.Object) []compon
 	if d == nil || d.Spec.Replicas == nil || *d.Spec.Replicas < size.Replicas {
 		return parts
 	}
+	var witnesses []components.Witness
+	for _, other := range b.seen.Deployments {
+		if *d.Spec.Replicas > size.Replicas && other.Name != d.Name {
+			witnesses = append(witnesses, components.Witness{Name: other.Name, ResourceVersion: other.ResourceVersion})
+		}
+	}
 	for i := range parts {
 		if Identify(parts[i]).Kind == "Deployment" {
-			parts[i].IfVersion = d.ResourceVersion
+			parts[i].IfVersion, parts[i].Witnesses = d.ResourceVersion, witnesses
 		}
 	}
 	return parts
+}
+
+// shrinkingFirst are the sizes, those that take pods away before those that add some: a Deployment that
+// was written in the same pass is no longer as it was seen.
+func (b *builder) shrinkingFirst() []rollout.Size {
+	shrinks := func(size rollout.Size) bool {
+		d := b.seen.Deployment(size.Revision)
+		return d != nil && d.Spec.Replicas != nil && *d.Spec.Replicas > size.Replicas
+	}
+	sizes := slices.Clone(b.decision.Sizes)
+	slices.SortStableFunc(sizes, func(x, y rollout.Size) int {
+		switch {
+		case shrinks(x) && !shrinks(y):
+			return -1
+		case !shrinks(x) && shrinks(y):
+			return 1
+		default:
+			return 0
+		}
+	})
+	return sizes
 }
 
 func (b *builder) revisionOf(name string) (revision.Revision, error) {

@@ -73,16 +73,17 @@ func (w *world) names() []string {
 	return names
 }
 
-// act stores the decision and makes the Deployments so; pods follow later. As the executor does, it
-// takes pods away only from a Deployment that still is as it was seen.
+// act stores the decision and makes the Deployments so; pods follow later. As the plan and the executor
+// do, it takes pods away before it adds any, and only while all Deployments still are as they were seen.
 func (w *world) act(d Decision, seen map[string]int) {
 	w.status = d.Status
+	current := maps.Equal(w.versions(), seen)
 	for _, size := range d.Sizes {
 		if w.sets[size.Revision] == nil {
 			w.sets[size.Revision] = &fakeSet{broken: strings.HasSuffix(size.Revision, "!")}
 		}
 		s := w.sets[size.Revision]
-		if size.Replicas < s.replicas && s.version != seen[size.Revision] {
+		if size.Replicas < s.replicas && !current {
 			continue // a conflict: decided anew with a newer view
 		}
 		if size.Replicas != s.replicas {

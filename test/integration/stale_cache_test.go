@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -142,15 +143,13 @@ func TestStaleCacheTakesNoPodsAway(t *testing.T) {
 	app := id{v1alpha1.GroupVersion.WithKind("ScalableApp"), s.key("shop")}
 	midway[app] = s.seen.now[app]
 	s.seen.frozen = midway
-	before := len(s.writes)
 	for range 2 {
-		if result, err := s.pass(); err != nil || result.RequeueAfter == 0 {
+		// Made again at once: a conflict was met, so it did try to take pods away. Without one the pass
+		// would sleep until the deadline, ten minutes off.
+		if result, err := s.pass(); err != nil || result.RequeueAfter == 0 || result.RequeueAfter > time.Second {
 			t.Errorf("a pass on old pods ends with %v and is made again after %s", err, result.RequeueAfter)
 		}
 		midway[app] = s.seen.now[app]
-	}
-	if tried := strings.Join(s.writes[before:], "\n"); !strings.Contains(tried, "apply Deployment/"+stable) {
-		t.Fatalf("it did not even try to take pods away, so this proves nothing:\n%s", tried)
 	}
 	s.seen.thaw()
 	for _, d := range all[appsv1.Deployment](s.seen) {
