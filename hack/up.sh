@@ -70,6 +70,7 @@ kubectl for this cluster:
 
 What to try:
     kubectl -n shop get sapp -w                    # watch it while you try the rest
+    make build; bin/kubectl-scalableapp -n shop get -w   # the same as a tree, live; see docs/kubectl-plugin.md
     kubectl -n shop patch sapp shop --type merge -p '{"spec":{"app":{"image":"scalableapp/sample-app:1.1.0"}}}'   # upgrade
     kubectl -n shop scale sapp shop --replicas 4   # more pods
     kubectl -n shop delete pod shop-db-0           # lose a database pod
