@@ -24,8 +24,6 @@ const (
 const (
 	// ReasonReady: all is as wanted.
 	ReasonReady = "Ready"
-	// ReasonPending: not looked at yet.
-	ReasonPending = "Pending"
 	// ReasonProgressing: on the way.
 	ReasonProgressing = "Progressing"
 	// ReasonUnavailable: fewer answer than needed.

@@ -131,8 +131,7 @@ func sorted(list client.ObjectList, seen *state.Observed) []client.Object {
 		}
 		return objects(scalers)
 	case *corev1.ServiceList:
-		seen.Services = pointers(l.Items)
-		return objects(seen.Services)
+		return objects(pointers(l.Items))
 	case *corev1.SecretList:
 		seen.Secrets = pointers(l.Items)
 		return objects(seen.Secrets)

@@ -25,7 +25,6 @@ type Observed struct {
 	Revisions    []*appsv1.ControllerRevision
 	Jobs         []*batchv1.Job
 	Pods         []*corev1.Pod
-	Services     []*corev1.Service
 	Secrets      []*corev1.Secret
 	ConfigMaps   []*corev1.ConfigMap
 	Volumes      []*corev1.PersistentVolumeClaim

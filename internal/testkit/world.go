@@ -200,8 +200,6 @@ func (w *World) Seen() *state.Observed {
 			seen.Revisions = append(seen.Revisions, o)
 		case *batchv1.Job:
 			seen.Jobs = append(seen.Jobs, o)
-		case *corev1.Service:
-			seen.Services = append(seen.Services, o)
 		case *corev1.Secret:
 			seen.Secrets = append(seen.Secrets, o)
 		case *corev1.ConfigMap:
