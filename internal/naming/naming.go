@@ -100,8 +100,8 @@ func DatabaseLeader(app *v1alpha1.ScalableApp) string { return Database(app) + "
 // DatabaseSync is Patroni's record of the standbys in step.
 func DatabaseSync(app *v1alpha1.ScalableApp) string { return Database(app) + "-sync" }
 
-// PatroniRecords are the ConfigMaps that Patroni makes by itself; the operator makes them the app's
-// children so that they go with it. A stale one would hang a re-created database.
+// PatroniRecords are the ConfigMaps that Patroni makes by itself. The operator gives them owners, so that
+// they live as long as the data that they tell of. A stale one would hang a re-created database.
 func PatroniRecords(app *v1alpha1.ScalableApp) []string {
 	scope := Database(app)
 	return []string{scope + "-config", scope + "-failover", scope + "-leader", scope + "-sync"}
