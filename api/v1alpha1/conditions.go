@@ -14,6 +14,8 @@ const (
 	ConditionCacheReady = "CacheReady"
 	// ConditionAutoscalingReady: the HorizontalPodAutoscaler can read its metrics and act.
 	ConditionAutoscalingReady = "AutoscalingReady"
+	// ConditionTrafficReady: traffic is led where the rollout wants it.
+	ConditionTrafficReady = "TrafficReady"
 	// ConditionReconciling: the operator works towards the spec. Only there while True.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled: the spec cannot be reached without help. Only there while True.
@@ -42,6 +44,32 @@ const (
 	ReasonRollingOut = "RollingOut"
 	// ReasonProgressDeadlineExceeded: a new revision made no progress within the deadline.
 	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
+	// ReasonHeld: the rollout waits because the data tier is away.
+	ReasonHeld = "Held"
+	// ReasonSettling: a change of traffic is on its way to the proxies.
+	ReasonSettling = "Settling"
+	// ReasonWeightRounded: the number of pods allows only a nearby share of the traffic.
+	ReasonWeightRounded = "WeightRounded"
+	// ReasonAwaitingApproval: a person has to agree.
+	ReasonAwaitingApproval = "AwaitingApproval"
+	// ReasonGateInconclusive: a gate says nothing for longer than it may.
+	ReasonGateInconclusive = "GateInconclusive"
+	// ReasonGateFailed: a gate failed.
+	ReasonGateFailed = "GateFailed"
+	// ReasonGateInvalid: a gate cannot be asked, for example because its PromQL does not parse.
+	ReasonGateInvalid = "GateInvalid"
+	// ReasonAborted: a person aborted the rollout.
+	ReasonAborted = "Aborted"
+	// ReasonUnstable: the candidate lost its pods again and again.
+	ReasonUnstable = "Unstable"
+	// ReasonRollbackUnsafe: the new revision failed, but its migration does not let the old one work.
+	ReasonRollbackUnsafe = "RollbackUnsafe"
+	// ReasonGatewayAPIMissing: the cluster does not know HTTPRoutes.
+	ReasonGatewayAPIMissing = "GatewayAPIMissing"
+	// ReasonGatewayMissing: a Gateway that the spec names does not exist.
+	ReasonGatewayMissing = "GatewayMissing"
+	// ReasonRouteNotAccepted: a Gateway does not accept the app's HTTPRoute.
+	ReasonRouteNotAccepted = "RouteNotAccepted"
 	// ReasonInvalidSpec: the spec holds something that cannot work.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonNameConflict: a child's name is taken by an object of somebody else.

@@ -40,13 +40,21 @@ type AutoscalingSpec struct {
 }
 
 // RolloutStrategy is a way in which a new revision takes over.
-// +kubebuilder:validation:Enum=Rolling
+// +kubebuilder:validation:Enum=Rolling;BlueGreen;Canary
 type RolloutStrategy string
 
-// RolloutRolling replaces pods a few at a time.
-const RolloutRolling RolloutStrategy = "Rolling"
+// The strategies.
+const (
+	// RolloutRolling replaces pods a few at a time; traffic follows the pods.
+	RolloutRolling RolloutStrategy = "Rolling"
+	// RolloutBlueGreen starts the new revision in full beside the old one, and moves all traffic at once.
+	RolloutBlueGreen RolloutStrategy = "BlueGreen"
+	// RolloutCanary moves the traffic in steps.
+	RolloutCanary RolloutStrategy = "Canary"
+)
 
 // RolloutSpec says how a new revision of the app takes over.
+// +kubebuilder:validation:XValidation:rule="!has(self.gates) || self.strategy == 'Canary' || self.gates.all(g, !has(g.metric) || !has(g.metric.maxRatioToStable))",message="rollout.gates[].metric.maxRatioToStable compares with the stable revision while both have traffic, which only the strategy Canary gives; use metric.max"
 type RolloutSpec struct {
 	// strategy is the way in which a new revision takes over.
 	// +optional
@@ -58,13 +66,39 @@ type RolloutSpec struct {
 	// +kubebuilder:default={}
 	Rolling RollingSpec `json:"rolling,omitzero"`
 
+	// blueGreen are the settings of the strategy BlueGreen.
+	// +optional
+	BlueGreen BlueGreenSpec `json:"blueGreen,omitzero"`
+
+	// canary are the settings of the strategy Canary.
+	// +optional
+	Canary CanarySpec `json:"canary,omitzero"`
+
+	// gates are checks that a new revision must pass. One that fails takes the app back to the revision
+	// before, by itself.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Gates []GateSpec `json:"gates,omitempty"`
+
 	// progressDeadlineSeconds is how long a new revision may go without progress (one more available
-	// pod) before it counts as stalled. The old revision keeps serving.
+	// pod, one more step) before it counts as failed and the app goes back. Pauses, approvals and
+	// gates do not count.
 	// +optional
 	// +kubebuilder:default=600
 	// +kubebuilder:validation:Minimum=10
 	// +kubebuilder:validation:Maximum=86400
 	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
+
+	// rollbackHoldSeconds is how long, with BlueGreen and Canary, the pods of the revision before are
+	// kept after a rollout: so long the way back takes no start of pods. At least 30 seconds are kept in
+	// any case, for requests that are under way.
+	// +optional
+	// +kubebuilder:default=300
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=86400
+	RollbackHoldSeconds *int32 `json:"rollbackHoldSeconds,omitempty"`
 
 	// revisionHistoryLimit is how many revisions that no longer run are kept for going back.
 	// +optional
@@ -72,6 +106,64 @@ type RolloutSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
+}
+
+// Approval says whether a person has to agree.
+// +kubebuilder:validation:Enum=None;Required
+type Approval string
+
+// The values of approval.
+const (
+	ApprovalNone     Approval = "None"
+	ApprovalRequired Approval = "Required"
+)
+
+// BlueGreenSpec are the settings of the strategy BlueGreen.
+type BlueGreenSpec struct {
+	// previewReplicas is the number of pods of the new revision while its gates are asked and an approval
+	// is waited for. Left out, as many as the app has. Traffic moves only to the full number.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	PreviewReplicas *int32 `json:"previewReplicas,omitempty"`
+
+	// approval says whether a person has to agree before the traffic moves: `kubectl scalableapp
+	// promote`.
+	// +optional
+	// +kubebuilder:default=None
+	Approval Approval `json:"approval,omitempty"`
+}
+
+// CanarySpec are the settings of the strategy Canary.
+type CanarySpec struct {
+	// steps are the shares of the traffic that the new revision gets one after the other; all of it
+	// follows by itself. Left out: 10 and 50 percent, 60 seconds each.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(i, s, i == 0 || self[i - 1].weight < s.weight)",message="rollout.canary.steps must ascend: each weight must be greater than the one before"
+	Steps []CanaryStep `json:"steps,omitempty"`
+}
+
+// CanaryStep is a share of the traffic, and how long it is kept.
+type CanaryStep struct {
+	// weight is the new revision's share of the traffic, in percent. Without a gateway it is reached by
+	// numbers of pods, as nearly as they allow (status.rollout.actualWeight).
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Weight int32 `json:"weight,omitempty"`
+
+	// pauseSeconds is how long the weight is kept at least, once it is in force.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=604800
+	PauseSeconds *int32 `json:"pauseSeconds,omitempty"`
+
+	// approval says whether a person has to agree before the next step: `kubectl scalableapp promote`.
+	// +optional
+	// +kubebuilder:default=None
+	Approval Approval `json:"approval,omitempty"`
 }
 
 // RollingSpec are the settings of the strategy Rolling, with the meaning they have in a Deployment.

@@ -72,6 +72,11 @@ type ScalableAppSpec struct {
 	// +kubebuilder:default={}
 	Rollout RolloutSpec `json:"rollout,omitzero"`
 
+	// traffic says how traffic reaches the app.
+	// +optional
+	// +kubebuilder:default={}
+	Traffic TrafficSpec `json:"traffic,omitzero"`
+
 	// networkPolicy says whether NetworkPolicies close the data tier to everything but this app.
 	// +optional
 	// +kubebuilder:default=Enabled

@@ -4,6 +4,9 @@
 package naming
 
 import (
+	"fmt"
+	"hash/fnv"
+
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 )
 
@@ -33,6 +36,7 @@ const (
 	ComponentApp       = "app"
 	ComponentMigration = "migration"
 	ComponentDatabase  = "database"
+	ComponentGate      = "gate"
 	ComponentSessions  = "sessions"
 	ComponentCache     = "cache"
 )
@@ -45,6 +49,20 @@ const (
 	// AnnotationUndo on a ScalableApp takes the app back: "FROM:TO" means that, as long as the spec
 	// asks for revision FROM, revision TO is run instead. A new revision ends it.
 	AnnotationUndo = "apps.scalableapp.dev/undo"
+	// AnnotationAction on a ScalableApp is a person's word about the rollout under way. It names what it
+	// means, so it can never hit a newer revision, and is carried out once (status.rollout.handledAction):
+	//
+	//	promote:REVISION:ATTEMPT:STEP   go on from this step, past its pause, approval and inconclusive gates
+	//	promote-full:REVISION:ATTEMPT   go on to the end past all steps and gates; pods and traffic still count
+	//	abort:REVISION:ATTEMPT          go back
+	//	abort-force:REVISION:ATTEMPT    go back at once, even over a migration that is not rollbackSafe
+	//	retry:REVISION:ATTEMPT          try again a candidate that failed at this attempt
+	AnnotationAction = "apps.scalableapp.dev/action"
+	// AnnotationProven on a ControllerRevision says that it was rolled out in full: going back to it
+	// needs no second look.
+	AnnotationProven = "apps.scalableapp.dev/proven"
+	// AnnotationAttempt on a migration's or gate's Job is the attempt of the rollout that made it.
+	AnnotationAttempt = "apps.scalableapp.dev/attempt"
 	// AnnotationBootstrap on the ConfigMap with patroni.yml says whether members may make a new, empty
 	// database: "Allowed" or "Forbidden".
 	AnnotationBootstrap = "apps.scalableapp.dev/bootstrap"
@@ -66,6 +84,16 @@ func DisruptionBudget(app *v1alpha1.ScalableApp) string { return app.Name }
 
 // Migration is the Job that migrates for a revision.
 func Migration(revision string) string { return revision + "-migrate" }
+
+// Gate is the Job of a gate of a revision. The gate's own name may be too long for a Job's.
+func Gate(revision, gate string) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(gate))
+	return fmt.Sprintf("%s-gate-%04x", revision, hash.Sum32()&0xffff)
+}
+
+// Route is the HTTPRoute of the app.
+func Route(app *v1alpha1.ScalableApp) string { return app.Name }
 
 // RevisionConfig is the copy of the ConfigMap SOURCE that belongs to a revision. The index is the
 // position in the revision's list of ConfigMaps, so that the name stays short.

@@ -75,6 +75,18 @@ type Input struct {
 	Trouble Obstacle
 }
 
+// TrafficSeen is what was seen of where traffic is led.
+type TrafficSeen struct {
+	// InForce says that the Service and the HTTPRoute are as Status.Traffic wants them, and that the
+	// controllers behind them have taken it up: the ready endpoints of the Service are those of the wanted
+	// revisions, every Gateway accepts the route at its generation. Proxies follow some time later.
+	InForce bool
+	// Obstacle is why it is not in force, in words; Lasting if a person has to do something.
+	Obstacle Obstacle
+	// Share is the share of each revision in the ready endpoints of the app's Service, in percent.
+	Share map[string]int32
+}
+
 // Size is the number of pods that a revision shall have.
 type Size struct {
 	Revision string

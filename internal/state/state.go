@@ -10,7 +10,9 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // Observed is what one pass has seen. All lists hold only children of the app and are sorted by name.
@@ -29,6 +31,15 @@ type Observed struct {
 	ConfigMaps   []*corev1.ConfigMap
 	Volumes      []*corev1.PersistentVolumeClaim
 	Autoscaler   *autoscalingv2.HorizontalPodAutoscaler
+	Services     []*corev1.Service
+	Slices       []*discoveryv1.EndpointSlice
+	// Route is the app's HTTPRoute.
+	Route *gatewayv1.HTTPRoute
+	// Gateways is what there is of the Gateways that the spec names.
+	Gateways Gateways
+	// Gates are the samples that were taken in this pass, by the gate's name. Only gates that were due
+	// have one.
+	Gates map[string]Sample
 
 	// Config are the user's ConfigMaps that the app refers to, by name; nil where there is none of
 	// that name.
@@ -69,6 +80,43 @@ type ExternalSecret struct {
 	Keys   []string
 }
 
+// Gateways is what there is of the Gateways that the spec names. It is asked for only while the spec
+// names some.
+type Gateways struct {
+	// Known says that the cluster knows HTTPRoutes.
+	Known bool
+	// Missing are those that do not exist, as NAMESPACE/NAME.
+	Missing []string
+}
+
+// Outcome is what one sample of a gate says.
+type Outcome int
+
+// The outcomes.
+const (
+	// OutcomeInconclusive: nothing can be said; Sample.Reason tells why. The zero Outcome, so that what
+	// was forgotten is never a pass.
+	OutcomeInconclusive Outcome = iota
+	// OutcomeNone: no sample yet, and that is as it should be: a Job that still runs, a first scrape.
+	OutcomeNone
+	// OutcomeGood: within the limits.
+	OutcomeGood
+	// OutcomeBad: outside the limits.
+	OutcomeBad
+	// OutcomeInvalid: the gate cannot be asked at all until the spec changes, for example because its
+	// PromQL does not parse.
+	OutcomeInvalid
+)
+
+// Sample is what a gate's source said once.
+type Sample struct {
+	Outcome Outcome
+	// Value is what was measured and Limit what it is held against, for people.
+	Value, Limit string
+	// Reason says in words how it came about.
+	Reason string
+}
+
 // Deployment is the Deployment of that name, or nil.
 func (o *Observed) Deployment(name string) *appsv1.Deployment { return find(o.Deployments, name) }
 
@@ -80,6 +128,9 @@ func (o *Observed) Revision(name string) *appsv1.ControllerRevision { return fin
 
 // Job is the Job of that name, or nil.
 func (o *Observed) Job(name string) *batchv1.Job { return find(o.Jobs, name) }
+
+// Service is the Service of that name, or nil.
+func (o *Observed) Service(name string) *corev1.Service { return find(o.Services, name) }
 
 // Secret is the Secret of that name, or nil.
 func (o *Observed) Secret(name string) *corev1.Secret { return find(o.Secrets, name) }
