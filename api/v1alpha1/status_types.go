@@ -69,6 +69,8 @@ const (
 	// StageInconclusive: a gate says nothing for longer than it may; the weight is kept until it does, or
 	// a person decides.
 	StageInconclusive = "Inconclusive"
+	// StageHeld: the data tier is away; traffic stays where it is until it is back.
+	StageHeld = "Held"
 	// StageAborting: the new revision failed or was aborted; the traffic goes back.
 	StageAborting = "Aborting"
 	// StageStable: one revision runs, and it is the wanted one.
@@ -82,7 +84,7 @@ const (
 // RolloutStatus is where the rollout of the app stands.
 type RolloutStatus struct {
 	// stage is where the rollout stands: Waiting, Migrating, Progressing, AwaitingApproval, Inconclusive,
-	// Aborting, Paused, Stable or Failed. Later versions may add stages.
+	// Held, Aborting, Paused, Stable or Failed. Later versions may add stages.
 	// +optional
 	Stage string `json:"stage,omitempty"`
 
@@ -121,6 +123,14 @@ type RolloutStatus struct {
 	// steps is the number of steps.
 	// +optional
 	Steps int32 `json:"steps,omitempty"`
+
+	// plan is the strategy and the weights of its steps, for example "Canary 0 10 50 100".
+	// +optional
+	Plan string `json:"plan,omitempty"`
+
+	// fullTime is when a person had the rollout go on to its end past all steps and gates.
+	// +optional
+	FullTime *metav1.Time `json:"fullTime,omitempty"`
 
 	// stepStartedTime is when all that the step asks for was in force: pods and traffic. Pauses and
 	// gates count from here.
@@ -187,6 +197,11 @@ type FailureStatus struct {
 	// message says it in words.
 	// +optional
 	Message string `json:"message,omitempty"`
+
+	// forcedTime is when a person had the app go back at once, even over a migration that is not
+	// rollbackSafe.
+	// +optional
+	ForcedTime *metav1.Time `json:"forcedTime,omitempty"`
 
 	// time is when it failed.
 	// +optional
@@ -263,9 +278,9 @@ type TrafficStatus struct {
 	// +optional
 	InForceTime *metav1.Time `json:"inForceTime,omitempty"`
 
-	// settled says that all proxies follow: the highest weights are the weights.
+	// settledTime is since when all proxies follow: the highest weights are the weights.
 	// +optional
-	Settled bool `json:"settled,omitempty"`
+	SettledTime *metav1.Time `json:"settledTime,omitempty"`
 }
 
 // BackendStatus is the share of the traffic of a revision.
