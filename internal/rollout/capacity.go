@@ -1,87 +1,122 @@
 package rollout
 
-// capacity is the number of pods of each revision while the target takes over, or has taken over.
-//
-// The others give way as fast as the target's pods become available: together they keep
-//
-//	need = Desired - MaxUnavailable - available pods of the target
-//
-// pods. With 3 wanted, maxSurge 1, maxUnavailable 0: the target gets 1 pod; when it serves, need is 2,
-// so one old pod goes and the target may have a second; and so on.
-//
-// The rule also mends: when pods of the target stop serving half-way, need grows and the stable
-// revision gets pods back. And it is safe with an old view of the others, because need does not
-// depend on them.
-func capacity(in Input) []Size {
-	need := max(0, in.Desired-in.MaxUnavailable-min(in.Target.Available, in.Target.Replicas))
-	steady := in.Status.Stable != nil && in.Status.Stable.Revision == in.Target.Revision
-	if steady && in.Target.Available >= in.Desired {
-		need = 0
+import "github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+
+// sizes are the numbers of pods of all revisions. They follow from the status that was decided, the
+// traffic in it above all: a set that has traffic, or may have some, keeps the pods for it.
+func sizes(in Input, d *Decision) []Size {
+	in.Status = d.Status
+	t := in.Status.Traffic
+	checks := in.Status.Candidate != nil && in.Status.Failure == nil && !in.step().Roll // before it replaces anything
+	if in.Course.rolling() && t.Service == "" && !checks && t.SettledTime != nil {
+		return rollingSizes(in, d)
 	}
-	others := giveWay(in, need)
-	return append([]Size{{Revision: in.Target.Revision, Replicas: targetSize(in, steady, others)}}, others...)
+	return cutoverSizes(in, d)
 }
 
-// targetSize is how many pods the target may have: what is wanted, but no more than the surge allows
-// beside the pods that others still have or are to get. It never shrinks below what it has, unless less
-// is wanted.
-func targetSize(in Input, steady bool, sizes []Size) int32 {
-	others, crowd := int32(0), false
-	for i, set := range stableFirst(in) {
-		others += max(set.Replicas, sizes[i].Replicas)
-		crowd = crowd || set.Replicas > 0 && !isStable(in, set)
+// cutoverSizes are the sizes while traffic is led to chosen revisions.
+func cutoverSizes(in Input, d *Decision) []Size {
+	var out []Size
+	for _, set := range in.all() {
+		isTarget := set.Revision == in.Target.Revision
+		if isTarget && d.podless {
+			continue
+		}
+		size := Size{Revision: set.Revision}
+		switch {
+		case isStable(in, set):
+			size.Replicas = stableSize(in, set)
+		case isTarget && in.Status.Failure == nil:
+			size.Replicas = candidateSize(in, set, d)
+		case kept(in, set):
+			continue // as it is: an old view must not make it grow again
+		}
+		out = append(out, size)
 	}
-	if others == 0 || steady {
-		// Nothing to replace; or going back to a set that has proved itself, where capacity comes
-		// before thrift.
+	return out
+}
+
+// stableSize is what is wanted, less what the candidate has taken over where pods share the traffic.
+func stableSize(in Input, set Set) int32 {
+	candidate := in.Target
+	if in.Status.Candidate == nil || in.Status.Failure != nil || in.Course.Gateway {
 		return in.Desired
 	}
-	room := in.Desired + in.MaxSurge - others
-	if crowd {
-		// A candidate that was given up stands beside the stable revision. When neither is available in
-		// full the two hold all the room, and the fix must not wait for what it is to fix.
-		room = max(room, min(in.Target.Available, in.Target.Replicas)+max(in.MaxSurge, 1))
+	step, t := in.step(), in.Status.Traffic
+	shared := t.Service == "" && len(t.Backends) > 0
+	last := step.Weight == 100 && in.Status.Step > 1
+	if !shared && !(last && set.Replicas < in.Desired) {
+		return in.Desired
 	}
-	return min(in.Desired, max(room, in.Target.Replicas))
+	need := max(0, in.Desired-min(candidate.Available, candidate.Replicas))
+	if last {
+		return max(need, min(set.Replicas, in.Desired)) // it is kept as it is, for the way back
+	}
+	fewer, size := fit(step.Weight, in.Desired)
+	if t.SettledTime == nil || candidate.Available < fewer {
+		size = max(size, min(set.Replicas, in.Desired)) // first the candidate grows, and gets its share
+	}
+	return max(size, need)
 }
 
-// Hold is the size of the others while the target does not exist yet: the stable revision follows
-// what is wanted, all others give way to it.
-func Hold(in Input) []Size {
-	return giveWay(in, in.Desired)
+// candidateSize is what the step needs, and what the traffic that it has needs; never fewer than there
+// are.
+func candidateSize(in Input, set Set, d *Decision) int32 {
+	t := in.Status.Traffic
+	if set.Replicas == 0 && t.Service == "" && in.Status.Stable != nil && in.step().Weight == 0 {
+		return 0 // its pods would get traffic as soon as they are ready; first it is led to the stable revision
+	}
+	if t.Service != "" && t.Service != set.Revision && t.InForceTime == nil && set.Replicas == 0 {
+		return 0 // likewise
+	}
+	if in.Course.rolling() && in.step().Roll && in.Status.Stable != nil {
+		return min(set.Replicas, in.Desired) // traffic is not shared yet
+	}
+	size := max(in.Course.pods(in.step(), in.Desired), portion(weightOf(t, set.Revision), in.Desired))
+	if d.still {
+		size = max(set.Replicas, portion(weightOf(t, set.Revision), in.Desired))
+	}
+	return max(size, min(set.Replicas, in.Desired))
 }
 
-// giveWay is the size of the others when they have to keep that many pods together. The stable revision
-// is the one that may grow again, because it has proved itself.
-func giveWay(in Input, need int32) []Size {
-	var sizes []Size
-	for _, set := range stableFirst(in) {
-		size := Size{Revision: set.Revision, Replicas: min(set.Replicas, need)}
-		if isStable(in, set) {
-			size.Replicas = need
+// kept says whether a set that is neither stable nor the candidate keeps its pods.
+func kept(in Input, set Set) bool {
+	if carries(in.Status.Traffic, set.Revision) || set.Revision == nameOf(in.Status.Previous) {
+		return true
+	}
+	return set.Available > 0 && !drained(in, in.Status)
+}
+
+// drained says whether the requests under way of the sets that lost their traffic have ended.
+func drained(in Input, status v1alpha1.RolloutStatus) bool {
+	t := status.DrainTime
+	return t == nil || !in.Now.Before(t.Time)
+}
+
+// wakeAtDrain has the decision made anew when pods that were kept for requests under way can go.
+func wakeAtDrain(in Input, d *Decision) {
+	if t := in.Status.DrainTime; t != nil && in.Now.Before(t.Time) {
+		for _, set := range in.all() {
+			if set.Replicas > 0 && !isStable(in, set) {
+				d.wakeAt(in.Now, t.Time)
+				return
+			}
 		}
-		// What this set cannot give yet, because its pods are not available, the next must keep. Pods
-		// above what its Deployment asks for do not count: they are about to go.
-		need = max(0, need-min(set.Available, set.Replicas, size.Replicas))
-		sizes = append(sizes, size)
 	}
-	return sizes
 }
 
-func isStable(in Input, set Set) bool {
-	return in.Status.Stable != nil && set.Revision == in.Status.Stable.Revision
-}
-
-// stableFirst are the others, the stable revision before all, so that an abandoned candidate shrinks
-// before it does.
-func stableFirst(in Input) []Set {
-	var stable, rest []Set
+// Hold is the size of the others while there is no target: the stable revision follows what is wanted.
+// Where pods share the traffic all others give way to it; otherwise they are left as they are.
+func Hold(in Input) []Size {
+	if t := in.Status.Traffic; t == nil || t.Service == "" && len(t.Backends) == 0 {
+		return giveWay(in, in.Desired)
+	}
 	for _, set := range in.Others {
 		if isStable(in, set) {
-			stable = append(stable, set)
-		} else {
-			rest = append(rest, set)
+			return []Size{{Revision: set.Revision, Replicas: max(in.Desired, set.Replicas)}}
 		}
 	}
-	return append(stable, rest...)
+	return nil
 }
+
+func isStable(in Input, set Set) bool { return set.Revision == nameOf(in.Status.Stable) }

@@ -13,7 +13,7 @@ import (
 func init() {
 	// The seed that rapid prints is enough to see a failure again; files would be left about.
 	_ = flag.Set("rapid.nofailfile", "true")
-	_ = flag.Set("rapid.checks", "2000") // the flag -rapid.checks still wins
+	_ = flag.Set("rapid.checks", "500") // make fuzz-rollout looks further
 }
 
 // What must hold whatever happens, in whatever order the operator, the controllers and the kubelets
@@ -87,8 +87,10 @@ func (p *property) step(event int) {
 		p.eachSet("replicate", p.replicate)
 	case event < 85:
 		p.eachSet("start", w.start)
-	case event < 88:
+	case event < 86:
 		w.now = w.now.Add(30 * time.Second)
+	case event < 88:
+		w.takeUp()
 	case event < 92:
 		p.release()
 	case event < 95:
@@ -115,17 +117,17 @@ func (p *property) operator() {
 	if again := Next(in); !reflect.DeepEqual(again, d) {
 		p.Fatalf("two decisions from one input: %v and %v", d, again)
 	}
-	total := int32(0)
+	total, demand := int32(0), max(w.desired, d.Status.Demand)
 	for _, size := range d.Sizes {
-		if size.Replicas < 0 || size.Replicas > w.desired && size.Replicas > w.set(size.Revision).Replicas {
+		if size.Replicas < 0 || size.Replicas > demand && size.Replicas > w.set(size.Revision).Replicas {
 			p.Fatalf("%s is to have %d pods of %d wanted\n%s", size.Revision, size.Replicas, w.desired, p.picture())
 		}
-		if size.Revision == in.Target.Revision && size.Replicas < min(in.Target.Replicas, w.desired) {
+		if size.Revision == in.Target.Revision && d.Status.Failure == nil && size.Replicas < min(in.Target.Replicas, w.desired) {
 			p.Fatalf("the target shrinks from %d to %d, though %d are wanted\n%s", in.Target.Replicas, size.Replicas, w.desired, p.picture())
 		}
 		total += size.Replicas
 	}
-	if limit := max(w.desired+w.surge, w.asked()); !p.crowded && !p.lost && p.staleness == 0 && total > limit {
+	if limit := max(demand+w.surge, w.asked()); !p.crowded && !p.lost && p.staleness == 0 && total > limit {
 		p.Fatalf("%v are %d pods, more than %d\n%s", d.Sizes, total, limit, p.picture())
 	}
 	before, floor := w.assured(), max(0, w.desired-w.unavailable)
@@ -211,11 +213,19 @@ func (p *property) settle() {
 	}
 	for range 200 {
 		p.step(0)
+		w.takeUp()
 		for _, name := range w.names() {
 			p.replicate(name)
 			w.start(name)
 		}
 		w.collect()
+		w.now = w.now.Add(time.Second)
+		if w.status.Failure != nil && w.status.Failure.ForcedTime == nil && w.word == "" { // a good version that failed by bad luck
+			w.word = fmt.Sprintf("retry:%s:%d", w.target, w.status.Attempt)
+			p.crowded = true
+		} else if w.status.Failure == nil {
+			w.word = ""
+		}
 		if w.atRest() {
 			p.quiet()
 			return

@@ -1,5 +1,10 @@
 // Package rollout decides how a revision of the app takes over from another: how many pods each
-// revision shall have, where the rollout stands, and why.
+// revision shall have, where traffic is led, where the rollout stands, and why.
+//
+// All strategies are one machine. A course (course.go) is a list of steps; in each, first the candidate
+// gets the pods that it needs, then its share of the traffic, then the step's gates, pause and approval are
+// waited for. Where traffic is led (traffic.go) and how many pods there are (capacity.go) follow from
+// the status that was decided, alike for a rollout, an abort, growth and an undo.
 //
 // Next is a pure function. What it decides is a function of what is stored (status, and the sizes of
 // the revisions' Deployments), so a pass that is cut short is simply decided again.
@@ -14,121 +19,48 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 )
 
-// Set is the pods of one revision.
-type Set struct {
-	// Revision is the name of the revision.
-	Revision string
-	// Image and Number describe it to people.
-	Image  string
-	Number int64
-	// Exists says whether its Deployment exists.
-	Exists bool
-	// Replicas is the number of pods that its Deployment asks for.
-	Replicas int32
-	// Pods is the number of pods that there are.
-	Pods int32
-	// Available is the number of pods that serve.
-	Available int32
-}
+// drain is how long a set of pods that lost its traffic is kept, for requests that are under way.
+const drain = 30 * time.Second
 
-// Migration is the state of the target's migration.
-type Migration int
+// reopenLimit is how often a candidate may lose pods that it had at one step.
+const reopenLimit = 3
 
-// The states of a migration.
-const (
-	// MigrationNone: the revision has no migration, or it has been done.
-	MigrationNone Migration = iota
-	// MigrationRunning: its Job is to be made or has not ended.
-	MigrationRunning
-	// MigrationFailed: its Job has failed for good.
-	MigrationFailed
-)
-
-// Obstacle is a reason not to start, with its words. The zero Obstacle is none.
-type Obstacle struct {
-	Reason  string
-	Message string
-	// Lasting obstacles do not pass by themselves: a person has to do something.
-	Lasting bool
-}
-
-// Input is all that the decision rests on.
-type Input struct {
-	Now time.Time
-	// Desired is the number of pods that shall serve.
-	Desired int32
-	// MaxSurge and MaxUnavailable are numbers of pods, as in a Deployment.
-	MaxSurge, MaxUnavailable int32
-	// Deadline is how long the candidate may go without one more available pod.
-	Deadline time.Duration
-	// Status is the rollout's status as it was stored.
-	Status v1alpha1.RolloutStatus
-	// Target is the revision that shall serve.
-	Target Set
-	// Others are all other revisions that have a Deployment, newest first.
-	Others []Set
-	// Obstacle keeps the target from getting its first pod, for example a data tier that is not ready.
-	Obstacle Obstacle
-	// Migration is the state of the target's migration.
-	Migration Migration
-	// Trouble is why the target's pods do not serve, in the words of the kubelet or the scheduler.
-	Trouble Obstacle
-}
-
-// TrafficSeen is what was seen of where traffic is led.
-type TrafficSeen struct {
-	// InForce says that the Service and the HTTPRoute are as Status.Traffic wants them, and that the
-	// controllers behind them have taken it up: the ready endpoints of the Service are those of the wanted
-	// revisions, every Gateway accepts the route at its generation. Proxies follow some time later.
-	InForce bool
-	// Obstacle is why it is not in force, in words; Lasting if a person has to do something.
-	Obstacle Obstacle
-	// Share is the share of each revision in the ready endpoints of the app's Service, in percent.
-	Share map[string]int32
-}
-
-// Size is the number of pods that a revision shall have.
-type Size struct {
-	Revision string
-	Replicas int32
-}
-
-// Decision is what shall be done next.
-type Decision struct {
-	// Status is the whole new status of the rollout.
-	Status v1alpha1.RolloutStatus
-	// Sizes are the sizes of the target (first, unless it shall not have a Deployment yet) and of the
-	// others. A revision that is not among them is not touched.
-	Sizes []Size
-	// Migrate says that the target's migration Job shall exist.
-	Migrate bool
-	// Reason is a CamelCase word for the decision; Status.Message says it in words.
-	Reason string
-	// Stalled says that the rollout does not go on by itself.
-	Stalled bool
-	// Wake is when to decide anew if nothing happens until then; zero is never.
-	Wake time.Duration
-}
-
-// Next decides what to do next. The steps are tried in order; the first that applies is taken.
+// Next decides what to do next. The tries are made in order; the first that applies is taken. Traffic and
+// sizes follow from the status that it decides.
 func Next(in Input) Decision {
+	in = begun(heard(in))
+	decision := decide(in)
+	lead(in, &decision)
+	decision.Sizes = sizes(in, &decision)
+	return decision
+}
+
+func decide(in Input) Decision {
 	for _, try := range []func(Input) *Decision{
+		tryWord,    // a person said what to do
 		trySteady,  // the target is the stable revision: keep its size, let the others go
+		tryBack,    // the target failed: the traffic goes back, then its pods go
 		tryBlocked, // something the target needs is not there, and it has no pod yet
 		tryMigrate, // its migration comes before its first pod
-		tryPromote, // it has all its pods: it is the stable revision now
+		tryHeld,    // the data tier is away: nothing is moved
+		tryPods,    // the step's pods
+		tryTraffic, // the step's traffic
+		tryOpen,    // all that the step asks for is there: its questions are asked from now on
+		tryGates,   // its gates
+		tryPause,   // its time
+		tryApprove, // its approval
 	} {
 		if decision := try(in); decision != nil {
 			return *decision
 		}
 	}
-	return progress(in) // pods of the target replace pods of the others
+	return advance(in) // the next step, or the end
 }
 
 // Paused is the decision while nothing may be changed: the rollout stands where it stood.
 func Paused(in Input) Decision {
 	status := in.Status
-	if status.Stage == v1alpha1.StageStable && status.Stable != nil && status.Stable.Revision == in.Target.Revision {
+	if status.Stage == v1alpha1.StageStable && nameOf(status.Stable) == in.Target.Revision {
 		return Decision{Status: status, Reason: v1alpha1.ReasonReady}
 	}
 	status.Stage = v1alpha1.StagePaused
@@ -136,164 +68,249 @@ func Paused(in Input) Decision {
 	return Decision{Status: status, Reason: v1alpha1.ReasonPaused}
 }
 
-// trySteady applies while the target is the revision that is rolled out, or is gone back to.
-func trySteady(in Input) *Decision {
-	if in.Status.Stable == nil || in.Status.Stable.Revision != in.Target.Revision {
-		return nil
+// begun is the input with a status in which the target, unless it is stable, is the candidate, at a
+// step of its course.
+func begun(in Input) Input {
+	status := &in.Status
+	status.Stable = refreshed(in, status.Stable)
+	if nameOf(status.Stable) == in.Target.Revision {
+		return in
 	}
-	status := v1alpha1.RolloutStatus{Stage: v1alpha1.StageStable, Stable: describe(in.Target), Weight: new(int32(100))}
-	decision := &Decision{Reason: v1alpha1.ReasonReady}
-	decision.Sizes = capacity(in)
-	if left := leaving(in); left != "" {
-		status.Stage = v1alpha1.StageProgressing
-		status.Weight = new(share(in))
-		status.Message = fmt.Sprintf("%s serves; %s goes as its pods are no longer needed", in.Target.Revision, left)
-		decision.Reason = v1alpha1.ReasonRollingOut
+	if nameOf(status.Candidate) != in.Target.Revision {
+		in.Status = v1alpha1.RolloutStatus{
+			Stage: v1alpha1.StageWaiting, Stable: status.Stable, Traffic: status.Traffic, DrainTime: status.DrainTime,
+			HandledAction: status.HandledAction, Attempt: status.Attempt + 1, ProgressTime: in.seconds(),
+		}
 	}
-	decision.Status = status
-	return decision
+	status.Candidate = described(in.Target, status.Candidate)
+	if in.Desired > status.Demand && status.Demand > 0 {
+		status.ProgressTime = in.seconds() // the deadline does not count growth
+	}
+	if status.Demand = max(status.Demand, in.Desired); in.Desired == 0 {
+		status.Demand = 0
+	}
+	in.Desired = status.Demand // what is wanted does not shrink while a revision takes over
+	if waited := status.Stage == v1alpha1.StagePaused || status.Stage == v1alpha1.StageHeld; waited && in.Interlock == "" {
+		status.ProgressTime = in.seconds() // nor does it count waiting
+	}
+	return stepped(in)
 }
 
-// leaving is the name of a revision other than the target that still shall have pods.
-func leaving(in Input) string {
+// stepped puts the candidate at a step of the course. When the steps are others than those that were
+// begun, that is the last step which does not lower the candidate's share of the traffic.
+func stepped(in Input) Input {
+	in.Course.Steps = in.Course.stepsFor(in.Status, in.Desired)
+	plan := in.Course.plan(in.Course.Steps)
+	if plan == in.Status.Plan {
+		return in
+	}
+	step := int32(1)
+	for i, s := range in.Course.Steps {
+		if s.Weight <= weightOf(in.Status.Traffic, in.Target.Revision) {
+			step = int32(i + 1)
+		}
+	}
+	if in.Status.Plan != "" {
+		in.Status.Attempt++
+	}
+	in.Status.Plan, in.Status.Steps = plan, int32(len(in.Course.Steps))
+	return at(in, step)
+}
+
+// at is the input with the candidate at the beginning of a step.
+func at(in Input, step int32) Input {
+	in.Status.Step, in.Status.StepStartedTime, in.Status.Gates, in.Status.Reopened = step, nil, nil, 0
+	in.Status.ProgressTime = in.seconds()
+	if in.Status.Candidate != nil {
+		in.Status.Candidate.PeakReplicas = in.Target.Available
+	}
+	return in
+}
+
+// step is the step that the candidate is at.
+func (in *Input) step() Step {
+	return in.Course.Steps[min(max(in.Status.Step, 1), int32(len(in.Course.Steps)))-1]
+}
+
+// refreshed is a revision with the numbers of pods that were seen.
+func refreshed(in Input, r *v1alpha1.RevisionStatus) *v1alpha1.RevisionStatus {
+	if r == nil {
+		return nil
+	}
+	for _, set := range in.all() {
+		if set.Revision == r.Revision {
+			return described(set, nil)
+		}
+	}
+	return r
+}
+
+// described is the status of a set; the peak of the same set is kept.
+func described(set Set, before *v1alpha1.RevisionStatus) *v1alpha1.RevisionStatus {
+	out := &v1alpha1.RevisionStatus{
+		Revision: set.Revision, Number: set.Number, Image: set.Image,
+		Replicas: set.Pods, AvailableReplicas: set.Available,
+	}
+	if nameOf(before) == set.Revision {
+		out.PeakReplicas = before.PeakReplicas
+	}
+	return out
+}
+
+// progressing is a decision to go on, or to wait for something that passes by itself.
+func progressing(in Input, reason, format string, args ...any) Decision {
+	in.Status.Stage = v1alpha1.StageProgressing
+	in.Status.Message = fmt.Sprintf(format, args...)
+	return Decision{Status: in.Status, Reason: reason}
+}
+
+// untilDeadline is a decision to wait for progress; at the deadline the candidate has failed.
+func untilDeadline(in Input, d Decision, reason string) Decision {
+	deadline := in.Status.ProgressTime.Add(in.Deadline)
+	if in.Now.Before(deadline) {
+		d.wakeAt(in.Now, deadline)
+		return d
+	}
+	in.Status.Message = fmt.Sprintf("no progress for %s: %s", in.Deadline, d.Status.Message)
+	failed := fail(in, reason, in.Status.Message)
+	failed.Migrate = d.Migrate && in.Status.Stable == nil
+	failed.podless = d.podless
+	return failed
+}
+
+// fail gives the candidate up. A candidate that has nothing before it is not given up: it goes on when
+// what it lacks is there.
+func fail(in Input, reason, message string) Decision {
+	if in.Status.Stable == nil {
+		in.Status.Stage, in.Status.Message = v1alpha1.StageFailed, message
+		return Decision{Status: in.Status, Reason: reason, Stalled: true}
+	}
+	in.Status.Failure = &v1alpha1.FailureStatus{Reason: reason, Message: message, Time: *in.seconds()}
+	return *tryBack(in)
+}
+
+// advance goes to the next step, or to the end.
+func advance(in Input) Decision {
+	if in.Status.Step < int32(len(in.Course.Steps)) {
+		in = at(in, in.Status.Step+1)
+		next := in.step()
+		d := progressing(in, v1alpha1.ReasonRollingOut, "%s goes on to step %d of %d (%d%% of the traffic)",
+			in.Target.Revision, in.Status.Step, len(in.Course.Steps), next.Weight)
+		if next.Roll {
+			d.Status.Message = fmt.Sprintf("pods of %s replace the others", in.Target.Revision)
+		}
+		d.Wake = again
+		return d
+	}
+	return promoted(in)
+}
+
+// promoted makes the candidate the stable revision.
+func promoted(in Input) Decision {
+	before := in.Status.Stable
+	in.Status.Stable = described(in.Target, nil)
+	if !in.Course.rolling() {
+		in.Status.DrainTime = new(metav1.NewTime(in.seconds().Add(drain)))
+		if before != nil && in.Hold > 0 && in.set(before.Revision).Replicas > 0 {
+			in.Status.Previous = before
+			in.Status.HoldTime = new(metav1.NewTime(in.seconds().Add(max(in.Hold, drain))))
+		}
+	}
+	in.Status.Candidate = nil
+	return *trySteady(in)
+}
+
+// trySteady applies while the target is the revision that is rolled out, or is gone back to.
+func trySteady(in Input) *Decision {
+	before := in.Status
+	if nameOf(before.Stable) != in.Target.Revision {
+		return nil
+	}
+	status := v1alpha1.RolloutStatus{
+		Stage: v1alpha1.StageStable, Stable: described(in.Target, nil), Previous: refreshed(in, before.Previous),
+		Traffic: before.Traffic, Attempt: before.Attempt, HandledAction: before.HandledAction,
+		DrainTime: before.DrainTime, HoldTime: before.HoldTime,
+	}
+	d := &Decision{Reason: v1alpha1.ReasonReady}
+	if t := status.DrainTime; t != nil && !in.Now.Before(t.Time) {
+		status.DrainTime = nil
+	}
+	switch t := status.HoldTime; {
+	case status.Previous == nil || t == nil || !in.Now.Before(t.Time) || in.set(status.Previous.Revision).Replicas == 0:
+		status.Previous, status.HoldTime = nil, nil
+	default:
+		d.wakeAt(in.Now, t.Time)
+	}
+	if left := leaving(in, status); left != "" {
+		status.Stage = v1alpha1.StageProgressing
+		status.Message = fmt.Sprintf("%s serves; %s goes as its pods are no longer needed", in.Target.Revision, left)
+		d.Reason = v1alpha1.ReasonRollingOut
+		// Since when traffic is on its way back: at the deadline it goes without waiting for more pods.
+		if status.ProgressTime = before.ProgressTime; before.Candidate != nil || status.ProgressTime == nil {
+			status.ProgressTime = in.seconds()
+		}
+	}
+	d.Status = status
+	return d
+}
+
+// leaving is the name of a revision other than the stable one that still has a part in the traffic.
+func leaving(in Input, status v1alpha1.RolloutStatus) string {
 	for _, set := range in.Others {
-		if set.Replicas > 0 {
+		if set.Replicas > 0 && set.Revision != nameOf(status.Previous) && carries(status.Traffic, set.Revision) {
 			return set.Revision
 		}
 	}
 	return ""
 }
 
-// tryBlocked applies while an obstacle stands before the target's first pod. A target that has pods
-// already goes on: to stop half-way would help nobody.
-func tryBlocked(in Input) *Decision {
-	if in.Obstacle.Reason == "" || in.Target.Exists {
+// tryBack applies to a candidate that has failed: traffic goes back to the stable revision, pods go when
+// they have none any more.
+func tryBack(in Input) *Decision {
+	failure := in.Status.Failure
+	if failure == nil {
 		return nil
 	}
-	status := candidate(in, v1alpha1.StageWaiting)
-	status.Message = in.Obstacle.Message
-	return &Decision{Status: status, Sizes: Hold(in), Reason: in.Obstacle.Reason, Stalled: in.Obstacle.Lasting}
-}
-
-// tryMigrate applies until the target's migration has succeeded.
-func tryMigrate(in Input) *Decision {
+	in.Status.StepStartedTime = nil
+	d := &Decision{Reason: failure.Reason, podless: !in.Target.Exists}
 	switch {
-	case in.Target.Exists || in.Migration == MigrationNone:
-		return nil
-	case in.Migration == MigrationFailed:
-		status := candidate(in, v1alpha1.StageFailed)
-		status.Message = fmt.Sprintf("the migration of %s failed: %s. Deploy a new version, go back, or delete the Job %s-migrate to try again",
-			in.Target.Revision, orElse(in.Trouble.Message, "see the Job's log"), in.Target.Revision)
-		return &Decision{Status: status, Sizes: Hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrationFailed, Stalled: true}
+	case in.Status.Stable == nil:
+		d.Stalled = true
+		in.Status.Stage = v1alpha1.StageFailed
+		in.Status.Message = failure.Message + ". There is no revision before it: set another image or `kubectl scalableapp retry`"
+	case frozen(in):
+		d.Reason, d.Stalled = v1alpha1.ReasonRollbackUnsafe, true
+		in.Status.Stage = v1alpha1.StageFailed
+		in.Status.Message = fmt.Sprintf("%s. Traffic stays as it is, because %s has migrated the database and %s does not work after that "+
+			"(rollbackSafe: No): `kubectl scalableapp abort --force` goes back all the same, `promote --full` goes on, `retry` asks again",
+			failure.Message, in.Target.Revision, in.Status.Stable.Revision)
+	case in.Target.Replicas > 0 && !in.abandonable():
+		in.Status.Stage = v1alpha1.StageAborting
+		in.Status.Message = fmt.Sprintf("%s. Traffic goes back to %s", failure.Message, in.Status.Stable.Revision)
 	default:
-		return migrating(in)
+		d.Stalled = true
+		in.Status.Stage = v1alpha1.StageFailed
+		in.Status.Message = failure.Message + wayBack(in)
 	}
+	d.Status = in.Status
+	return d
 }
 
-// migrating waits for the migration. How long it may run is its own affair (timeoutSeconds); but one
-// that cannot even start, for example because its image cannot be pulled, stalls at the deadline.
-func migrating(in Input) *Decision {
-	status := candidate(in, v1alpha1.StageMigrating)
-	status.ProgressTime = in.Status.ProgressTime
-	if in.Status.Candidate == nil || in.Status.Candidate.Revision != in.Target.Revision || status.ProgressTime == nil ||
-		in.Status.Stage == v1alpha1.StagePaused {
-		status.ProgressTime = new(metav1.NewTime(in.Now.Truncate(time.Second)))
-	}
-	status.Message = fmt.Sprintf("the migration of %s runs", in.Target.Revision)
-	decision := &Decision{Sizes: Hold(in), Migrate: true, Reason: v1alpha1.ReasonMigrating}
-	if in.Trouble.Message != "" {
-		status.Message = fmt.Sprintf("the migration of %s cannot run: %s", in.Target.Revision, in.Trouble.Message)
-		if left := status.ProgressTime.Add(in.Deadline).Sub(in.Now); left > 0 {
-			decision.Wake = left
-		} else {
-			status.Stage = v1alpha1.StageFailed
-			status.Message = fmt.Sprintf("no progress for %s: %s", in.Deadline, status.Message) + wayBack(in)
-			decision.Reason, decision.Stalled = in.Trouble.Reason, true
-		}
-	}
-	decision.Status = status
-	return decision
+// abandonable says whether the candidate's pods are asked to go in this pass: nothing is sent to them.
+func (in *Input) abandonable() bool {
+	return !carries(in.Status.Traffic, in.Target.Revision) && (in.Target.Available == 0 || drained(*in, in.Status))
+}
+
+// frozen says whether a failed candidate keeps its traffic because the revision before does not work
+// on the migrated database.
+func frozen(in Input) bool {
+	return in.Status.Failure != nil && in.Status.Failure.ForcedTime == nil && in.RollbackUnsafe && in.Status.Stable != nil &&
+		in.Target.Available > 0 && carries(in.Status.Traffic, in.Target.Revision)
 }
 
 // wayBack says to the user that nothing is lost, and what to do.
 func wayBack(in Input) string {
-	if in.Status.Stable == nil {
-		return ""
-	}
-	return fmt.Sprintf(". %s keeps serving; set the image back or deploy a new version", in.Status.Stable.Revision)
-}
-
-// tryPromote applies when as many pods of the target serve as are wanted.
-func tryPromote(in Input) *Decision {
-	if !in.Target.Exists || in.Target.Available < in.Desired || in.Target.Replicas < in.Desired {
-		return nil
-	}
-	in.Status.Stable = describe(in.Target)
-	in.Status.Candidate = nil
-	return trySteady(in)
-}
-
-// progress replaces pods and watches the deadline.
-func progress(in Input) Decision {
-	status := candidate(in, v1alpha1.StageProgressing)
-	before := in.Status.Candidate
-	fresh := before == nil || before.Revision != in.Target.Revision || in.Status.ProgressTime == nil || !in.Target.Exists ||
-		in.Status.Stage == v1alpha1.StagePaused // the deadline does not count pauses
-	status.ProgressTime = in.Status.ProgressTime
-	if fresh || status.Candidate.PeakReplicas > before.PeakReplicas {
-		status.ProgressTime = new(metav1.NewTime(in.Now.Truncate(time.Second)))
-	}
-	status.Weight = new(share(in))
-	status.Message = fmt.Sprintf("%d of %d pods of %s serve", in.Target.Available, in.Desired, in.Target.Revision)
-	if in.Trouble.Message != "" {
-		status.Message += ": " + in.Trouble.Message
-	}
-	decision := Decision{Sizes: capacity(in), Reason: v1alpha1.ReasonRollingOut}
-	left := status.ProgressTime.Add(in.Deadline).Sub(in.Now)
-	if left > 0 {
-		decision.Wake = left
-	} else {
-		status.Stage = v1alpha1.StageFailed
-		status.Message = fmt.Sprintf("no progress for %s: %s", in.Deadline, status.Message) + wayBack(in)
-		decision.Reason = orElse(in.Trouble.Reason, v1alpha1.ReasonProgressDeadlineExceeded)
-		decision.Stalled = true
-	}
-	decision.Status = status
-	return decision
-}
-
-// candidate is the status of a rollout whose candidate is the target.
-func candidate(in Input, stage string) v1alpha1.RolloutStatus {
-	status := v1alpha1.RolloutStatus{Stage: stage, Stable: in.Status.Stable, Candidate: describe(in.Target), Weight: new(int32(0))}
-	for _, set := range in.Others {
-		if status.Stable != nil && set.Revision == status.Stable.Revision {
-			status.Stable = describe(set)
-		}
-	}
-	status.Candidate.PeakReplicas = in.Target.Available
-	if before := in.Status.Candidate; before != nil && before.Revision == in.Target.Revision {
-		status.Candidate.PeakReplicas = max(before.PeakReplicas, in.Target.Available)
-	}
-	return status
-}
-
-func describe(set Set) *v1alpha1.RevisionStatus {
-	return &v1alpha1.RevisionStatus{
-		Revision: set.Revision, Number: set.Number, Image: set.Image,
-		Replicas: set.Pods, AvailableReplicas: set.Available,
-	}
-}
-
-// share is the target's share of the serving pods, in percent.
-func share(in Input) int32 {
-	total := in.Target.Available
-	for _, set := range in.Others {
-		total += set.Available
-	}
-	if total == 0 {
-		return 0
-	}
-	return in.Target.Available * 100 / total
+	return fmt.Sprintf(". %s keeps serving; set the image back, deploy a new version or `kubectl scalableapp retry`", in.Status.Stable.Revision)
 }
 
 func orElse(s, otherwise string) string {

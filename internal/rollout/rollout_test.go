@@ -73,7 +73,7 @@ func TestNext(t *testing.T) {
 		},
 		"a migration failed": {
 			in:    Input{Migration: MigrationFailed, Target: Set{Revision: "b"}},
-			stage: v1alpha1.StageFailed, reason: v1alpha1.ReasonMigrationFailed, migrate: true, stalled: true, says: "delete the Job b-migrate",
+			stage: v1alpha1.StageFailed, reason: v1alpha1.ReasonMigrationFailed, stalled: true, says: "`kubectl scalableapp retry`",
 		},
 		"one more pod is progress": {
 			in: Input{Target: on("b", 2, 2), Others: []Set{on("a", 1, 1)},
@@ -84,7 +84,7 @@ func TestNext(t *testing.T) {
 		"to reach the old peak again is none": {
 			in: Input{Target: on("b", 2, 2), Others: []Set{on("a", 1, 1)},
 				Status: v1alpha1.RolloutStatus{Stable: rev("a", 0), Candidate: rev("b", 2), ProgressTime: ago(time.Hour)}},
-			stage: v1alpha1.StageFailed, reason: v1alpha1.ReasonProgressDeadlineExceeded, stalled: true, sizes: "a 1, b 3", says: "a keeps serving",
+			stage: v1alpha1.StageAborting, reason: v1alpha1.ReasonProgressDeadlineExceeded, sizes: "a 3, b 2", says: "Traffic goes back to a",
 		},
 		"another candidate has its own deadline": {
 			in: Input{Target: on("c", 1, 0), Others: []Set{on("a", 3, 3)},
@@ -94,7 +94,7 @@ func TestNext(t *testing.T) {
 		"the trouble is the reason of the failure": {
 			in: Input{Target: on("b", 1, 0), Others: []Set{on("a", 3, 3)}, Trouble: pull,
 				Status: v1alpha1.RolloutStatus{Stable: rev("a", 0), Candidate: rev("b", 0), ProgressTime: ago(time.Minute)}},
-			stage: v1alpha1.StageFailed, reason: v1alpha1.ReasonImagePullFailed, stalled: true, sizes: "a 3, b 1", says: "image cannot be pulled. a keeps",
+			stage: v1alpha1.StageAborting, reason: v1alpha1.ReasonImagePullFailed, sizes: "a 3, b 0", says: "image cannot be pulled. Traffic goes back to a",
 		},
 		"a first rollout that fails promises nothing": {
 			in: Input{Target: on("b", 3, 0), Trouble: pull,
@@ -117,6 +117,12 @@ func TestNext(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := c.in
 			in.Now, in.Deadline, in.MaxSurge = now, time.Minute, 1
+			in.Course = NewCourse(&v1alpha1.RolloutSpec{}, false)
+			in.Traffic = TrafficSeen{Applied: true, InForce: true}
+			in.Status.Traffic = &v1alpha1.TrafficStatus{InForceTime: ago(time.Hour), SettledTime: ago(time.Hour)}
+			if in.Status.Candidate != nil {
+				in.Status.Plan, in.Status.Step, in.Status.Demand = "Rolling 100", 1, in.Desired
+			}
 			if in.Desired == 0 {
 				in.Desired = 3
 			}
@@ -125,7 +131,7 @@ func TestNext(t *testing.T) {
 				t.Errorf("stage %s, reason %s, stalled %t, migrate %t, wake %s; want %s, %s, %t, %t, %s",
 					d.Status.Stage, d.Reason, d.Stalled, d.Migrate, d.Wake, c.stage, c.reason, c.stalled, c.migrate, c.wake)
 			}
-			if got := sizes(d); got != c.sizes {
+			if got := sizesOf(d); got != c.sizes {
 				t.Errorf("sizes %q, want %q", got, c.sizes)
 			}
 			if !strings.Contains(d.Status.Message, c.says) {

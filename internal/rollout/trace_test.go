@@ -185,10 +185,10 @@ func (s *trace) breakDown(revision string) {
 // play goes on until nothing changes any more and nothing is to be waited for.
 func (s *trace) play() {
 	s.Helper()
-	for range 100 {
+	for range 200 {
 		before := s.picture() + s.w.status.Stage
 		wake := s.tick()
-		if before == s.picture()+s.w.status.Stage && wake == 0 {
+		if before == s.picture()+s.w.status.Stage && wake == 0 && s.w.status.Traffic.SettledTime != nil {
 			return
 		}
 	}
@@ -204,8 +204,8 @@ func (s *trace) ticks(n int) {
 func (s *trace) tick() (wake time.Duration) {
 	w := s.w
 	d := Next(w.input())
-	line := strings.TrimRight(fmt.Sprintf("%-22s -> %-22s %s %s: %s",
-		s.picture(), sizes(d), d.Status.Stage, d.Reason, d.Status.Message), ": ")
+	line := strings.TrimRight(fmt.Sprintf("%-22s -> %-22s %s%s %s: %s",
+		s.picture(), sizesOf(d), trafficOf(d.Status.Traffic), d.Status.Stage, d.Reason, d.Status.Message), ": ")
 	if d.Stalled {
 		line += " [stalled]"
 	}
@@ -214,6 +214,10 @@ func (s *trace) tick() (wake time.Duration) {
 		s.last = line
 	}
 	w.act(d, w.versions())
+	if d.Wake == again {
+		return d.Wake
+	}
+	w.takeUp()
 	for _, name := range w.names() {
 		w.start(name)
 		w.replicate(name)
@@ -237,7 +241,31 @@ func (s *trace) picture() string {
 	return strings.Join(parts, ", ")
 }
 
-func sizes(d Decision) string {
+// trafficOf is where traffic is led, with "…" until proxies follow; nothing while it goes to all pods.
+func trafficOf(t *v1alpha1.TrafficStatus) string {
+	if t.Service == "" && len(t.Backends) == 0 && t.SettledTime != nil {
+		return ""
+	}
+	text := "[all"
+	if t.Service != "" || len(t.Backends) > 0 {
+		var parts []string
+		for _, b := range t.Backends {
+			if b.Weight > 0 {
+				parts = append(parts, fmt.Sprintf("%s %d%%", b.Revision, b.Weight))
+			}
+		}
+		text = "[" + strings.Join(parts, " ")
+		if t.Service == "" {
+			text += " by pods"
+		}
+	}
+	if t.SettledTime == nil {
+		text += " …"
+	}
+	return fmt.Sprintf("%-14s ", text+"]")
+}
+
+func sizesOf(d Decision) string {
 	var parts []string
 	for _, size := range d.Sizes {
 		parts = append(parts, fmt.Sprintf("%s %d", size.Revision, size.Replicas))

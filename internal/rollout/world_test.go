@@ -10,16 +10,38 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 )
 
-// world is a cluster with nothing in it but the Deployments of one app: what Next decides becomes true
-// in it, some time later. Revisions are called v1, v2, …, in the order in which they were made.
+// world is a cluster with nothing in it but the Deployments of one app, its Service and its route: what
+// Next decides becomes true in it, some time later. Revisions are called v1, v2, …, in the order in which
+// they were made; a name that ends in "!" is that of a version whose pods never serve.
 type world struct {
 	now                         time.Time
 	desired, surge, unavailable int32
+	spec                        v1alpha1.RolloutSpec
+	gateway                     bool
 	target                      string
 	obstacle                    Obstacle
+	interlock                   string
 	migration                   map[string]Migration
-	status                      v1alpha1.RolloutStatus
-	sets                        map[string]*fakeSet
+	unsafe                      bool
+	proven                      map[string]bool
+	word                        string
+	// verdicts are what gates say of a revision, by REVISION/GATE; Pass if not told otherwise.
+	verdicts map[string]string
+	status   v1alpha1.RolloutStatus
+	sets     map[string]*fakeSet
+	// written is where the Service and the route lead; taken is when the controllers behind them took it
+	// up, zero if they have not. refused is why they never do.
+	written goal
+	taken   time.Time
+	refused string
+	// flights are where proxies may still lead traffic to, and until when.
+	flights []flight
+}
+
+// flight is where some proxy may still lead traffic to; without an end, until what follows is taken up.
+type flight struct {
+	goal
+	until time.Time
 }
 
 // fakeSet is a Deployment and its pods.
@@ -32,10 +54,14 @@ type fakeSet struct {
 	broken bool
 }
 
+const settleTime = 5 * time.Second
+
 func newWorld(desired, surge, unavailable int32) *world {
 	return &world{
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), desired: desired, surge: surge, unavailable: unavailable,
+		spec:   v1alpha1.RolloutSpec{Strategy: v1alpha1.RolloutRolling},
 		target: "v1", migration: map[string]Migration{}, sets: map[string]*fakeSet{},
+		proven: map[string]bool{}, verdicts: map[string]string{},
 	}
 }
 
@@ -43,8 +69,11 @@ func newWorld(desired, surge, unavailable int32) *world {
 func (w *world) input() Input {
 	in := Input{
 		Now: w.now, Desired: w.desired, MaxSurge: w.surge, MaxUnavailable: w.unavailable, Deadline: 60 * time.Second,
-		Status: *w.status.DeepCopy(), Target: w.set(w.target), Obstacle: w.obstacle, Migration: w.migration[w.target],
+		Settle: settleTime, Hold: 60 * time.Second, Course: NewCourse(&w.spec, w.gateway),
+		Status: *w.status.DeepCopy(), Target: w.set(w.target), Obstacle: w.obstacle, Interlock: w.interlock,
+		Migration: w.migration[w.target], RollbackUnsafe: w.unsafe, Word: ParseWord(w.word),
 	}
+	in.Course.Proven = w.proven[w.target]
 	if s := w.sets[w.target]; s != nil && s.broken && s.starting > 0 {
 		in.Trouble = Obstacle{Reason: v1alpha1.ReasonImagePullFailed, Message: "image app:" + w.target + " cannot be pulled"}
 	}
@@ -53,7 +82,40 @@ func (w *world) input() Input {
 			in.Others = append(in.Others, w.set(name))
 		}
 	}
+	in.Traffic = w.traffic()
+	in.Gates = w.judged()
 	return in
+}
+
+func (w *world) traffic() TrafficSeen {
+	seen := TrafficSeen{Applied: w.written.is(w.status.Traffic) || w.status.Traffic == nil, Share: map[string]int32{}}
+	seen.InForce = seen.Applied && !w.taken.IsZero()
+	if !seen.InForce && w.refused != "" {
+		seen.Obstacle = Obstacle{Reason: v1alpha1.ReasonRouteNotAccepted, Message: w.refused, Lasting: true}
+	}
+	total := w.available()
+	for name, s := range w.sets {
+		if total > 0 && (w.written.service == "" || w.written.service == name) {
+			seen.Share[name] = s.available * 100 / total
+		}
+	}
+	return seen
+}
+
+// judged is what the gates of the stored step say.
+func (w *world) judged() Judged {
+	var out Judged
+	if w.status.StepStartedTime == nil {
+		return out
+	}
+	for _, g := range w.status.Gates {
+		g.Verdict = v1alpha1.VerdictPass
+		if v := w.verdicts[w.target+"/"+g.Name]; v != "" {
+			g.Verdict, g.Value, g.Limit = v, "0.3", "0.01"
+		}
+		out.Statuses = append(out.Statuses, g)
+	}
+	return out
 }
 
 func (w *world) set(name string) Set {
@@ -78,6 +140,10 @@ func (w *world) names() []string {
 func (w *world) act(d Decision, seen map[string]int) {
 	w.status = d.Status
 	current := maps.Equal(w.versions(), seen)
+	w.lead(d.Status.Traffic)
+	if d.Status.Stage == v1alpha1.StageStable {
+		w.proven[revisionOf(d.Status.Stable)] = true
+	}
 	for _, size := range d.Sizes {
 		if w.sets[size.Revision] == nil {
 			w.sets[size.Revision] = &fakeSet{broken: strings.HasSuffix(size.Revision, "!")}
@@ -91,6 +157,29 @@ func (w *world) act(d Decision, seen map[string]int) {
 		}
 		s.replicas = size.Replicas
 	}
+}
+
+// lead writes the Service and the route. What they led to before stays in flight.
+func (w *world) lead(t *v1alpha1.TrafficStatus) {
+	if t == nil || w.written.is(t) {
+		return
+	}
+	w.flights = append(w.flights, flight{goal: w.written})
+	w.written, w.taken = goalOf(t), time.Time{}
+}
+
+// takeUp is the turn of the controllers behind the Service and the route: proxies follow within the time
+// that is given them to settle.
+func (w *world) takeUp() {
+	if w.taken.IsZero() && w.refused == "" {
+		w.taken = w.now
+		for i := range w.flights {
+			if w.flights[i].until.IsZero() {
+				w.flights[i].until = w.now.Add(settleTime)
+			}
+		}
+	}
+	w.flights = slices.DeleteFunc(w.flights, func(f flight) bool { return !f.until.IsZero() && !w.now.Before(f.until) })
 }
 
 // replicate is the Deployment controller's turn for one revision: it makes pods that are missing and
@@ -136,7 +225,8 @@ func (w *world) lose(name string) bool {
 // collect deletes Deployments that nothing runs in, as the plan does.
 func (w *world) collect() {
 	for name, s := range w.sets {
-		live := name == w.target || revisionOf(w.status.Stable) == name || revisionOf(w.status.Candidate) == name
+		live := name == w.target || revisionOf(w.status.Stable) == name || revisionOf(w.status.Candidate) == name ||
+			revisionOf(w.status.Previous) == name
 		if !live && s.replicas+s.starting+s.available == 0 {
 			delete(w.sets, name)
 		}
@@ -192,5 +282,7 @@ func (w *world) atRest() bool {
 			return false
 		}
 	}
-	return w.sets[w.target] != nil && w.status.Stage == v1alpha1.StageStable && revisionOf(w.status.Stable) == w.target
+	return w.sets[w.target] != nil && w.status.Stage == v1alpha1.StageStable && revisionOf(w.status.Stable) == w.target &&
+		w.status.Previous == nil && w.status.DrainTime == nil && w.status.Traffic.SettledTime != nil && len(w.flights) == 0 &&
+		(w.spec.Strategy == v1alpha1.RolloutRolling) == (w.status.Traffic.Service == "")
 }
