@@ -33,6 +33,24 @@ func OfStep(specs []v1alpha1.GateSpec, when v1alpha1.GateTime) []v1alpha1.GateSp
 	return out
 }
 
+// Alone are the gates that can be asked while the stable revision has no traffic, as they are to be asked
+// then: what compares with it is held against metric.max alone, and left out if it has none. Without this
+// the last step of a canary, which has all the traffic, could never be passed.
+func Alone(specs []v1alpha1.GateSpec) []v1alpha1.GateSpec {
+	var out []v1alpha1.GateSpec
+	for _, spec := range specs {
+		if spec.Metric != nil && spec.Metric.MaxRatioToStable != "" {
+			if spec.Metric.Max == "" {
+				continue
+			}
+			spec.Metric = spec.Metric.DeepCopy()
+			spec.Metric.MaxRatioToStable = ""
+		}
+		out = append(out, spec)
+	}
+	return out
+}
+
 // Judge folds one sample into the status of a gate. Without a sample it only names the gate and its
 // verdict.
 //

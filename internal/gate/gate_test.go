@@ -169,6 +169,18 @@ func TestOfStep(t *testing.T) {
 	}
 }
 
+func TestAlone(t *testing.T) {
+	ratio, both, limit := metricGate(v1alpha1.MetricSourcePods), metricGate(v1alpha1.MetricSourcePods), metricGate(v1alpha1.MetricSourcePods)
+	ratio.Metric.Max, ratio.Metric.MaxRatioToStable, both.Metric.MaxRatioToStable = "", "2", "2"
+	specs := []v1alpha1.GateSpec{ratio, both, httpGate()}
+	if diff := cmp.Diff([]v1alpha1.GateSpec{limit, httpGate()}, Alone(specs)); diff != "" {
+		t.Error(diff)
+	}
+	if specs[1].Metric.MaxRatioToStable != "2" {
+		t.Error("the spec itself was changed")
+	}
+}
+
 // What must hold whatever the source says, in whatever order and whenever passes are made.
 func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -25,7 +25,9 @@ func Measure(m *v1alpha1.MetricGate, value float64, stable *float64) state.Sampl
 		if err != nil {
 			return state.Sample{Outcome: state.OutcomeInvalid, Reason: fmt.Sprintf("metric.max is no number: %v", err)}
 		}
-		limit, words = parsed, m.Max
+		if limit, words = parsed, m.Max; value > limit {
+			return against(value, limit, words) // whatever the stable revision does
+		}
 	}
 	if m.MaxRatioToStable != "" {
 		ratio, err := strconv.ParseFloat(m.MaxRatioToStable, 64)
@@ -42,11 +44,15 @@ func Measure(m *v1alpha1.MetricGate, value float64, stable *float64) state.Sampl
 			words = fmt.Sprintf("%s (%s × %s of the stable revision)", Number(limit), m.MaxRatioToStable, Number(*stable))
 		}
 	}
-	sample := state.Sample{Outcome: state.OutcomeGood, Value: Number(value), Limit: words}
-	switch {
-	case words == "": // the schema asks for a limit
+	if words == "" { // the schema asks for a limit
 		return state.Sample{Outcome: state.OutcomeInvalid, Reason: "the gate has no limit: set metric.max or metric.maxRatioToStable"}
-	case value > limit:
+	}
+	return against(value, limit, words)
+}
+
+func against(value, limit float64, words string) state.Sample {
+	sample := state.Sample{Outcome: state.OutcomeGood, Value: Number(value), Limit: words}
+	if value > limit {
 		sample.Outcome = state.OutcomeBad
 		sample.Reason = fmt.Sprintf("%s is above the limit of %s", sample.Value, words)
 	}

@@ -33,6 +33,8 @@ func TestMeasure(t *testing.T) {
 				Reason: "0.2 is above the limit of 0.15 (1.5 × 0.1 of the stable revision)"}},
 		"both, max is narrower": {max: "0.12", ratio: "1.5", value: 0.13, stable: new(0.1),
 			want: state.Sample{Outcome: state.OutcomeBad, Value: "0.13", Limit: "0.12", Reason: "0.13 is above the limit of 0.12"}},
+		"above max, whatever stable does": {max: "0.5", ratio: "1.5", value: 0.6,
+			want: state.Sample{Outcome: state.OutcomeBad, Value: "0.6", Limit: "0.5", Reason: "0.6 is above the limit of 0.5"}},
 		"no stable value":     {max: "0.5", ratio: "1.5", want: state.Sample{Reason: "there is no value of the stable revision to compare with"}},
 		"stable value is NaN": {ratio: "1.5", stable: new(math.NaN()), want: state.Sample{Reason: "the stable revision's value is NaN, which is no number to compare with"}},
 		"stable 0 and max":    {max: "0.01", ratio: "1.5", value: 0.005, stable: new(0.0), want: state.Sample{Outcome: state.OutcomeGood, Value: "0.005", Limit: "0.01"}},
