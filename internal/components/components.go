@@ -23,6 +23,8 @@ type Input struct {
 	App      *v1alpha1.ScalableApp
 	Observed *state.Observed
 	Images   Images
+	// Rollout is what was decided about the rollout; nil before.
+	Rollout *v1alpha1.RolloutStatus
 	// OperatorNamespace is the namespace of the operator's pods: NetworkPolicies let them in.
 	OperatorNamespace string
 }

@@ -1,6 +1,8 @@
 package components
 
 import (
+	"strconv"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
@@ -11,8 +13,16 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
 )
 
+// Marks are what a revision's record remembers of it.
+type Marks struct {
+	// Migrated says that its migration has been done.
+	Migrated bool
+	// Proven says that it was rolled out in full.
+	Proven bool
+}
+
 // Record is the ControllerRevision that keeps a revision: what going back restores.
-func Record(in Input, r revision.Revision, number int64, migrated bool) (Object, error) {
+func Record(in Input, r revision.Revision, number int64, marks Marks) (Object, error) {
 	content, err := r.Record()
 	if err != nil {
 		return Object{}, err
@@ -22,15 +32,18 @@ func Record(in Input, r revision.Revision, number int64, migrated bool) (Object,
 		WithOwnerReferences(owner(in.App)).
 		WithRevision(number).
 		WithData(runtime.RawExtension{Raw: content})
-	if migrated {
+	if marks.Migrated {
 		record.WithAnnotations(map[string]string{naming.AnnotationMigrated: "true"})
+	}
+	if marks.Proven {
+		record.WithAnnotations(map[string]string{naming.AnnotationProven: "true"})
 	}
 	return Object{Intent: record}, nil
 }
 
 // Migration is the Job that prepares the database for a revision, with the copies of ConfigMaps that
-// it needs. A Job's template cannot change, so it is made once.
-func Migration(in Input, r revision.Revision) []Object {
+// it needs. A Job's template cannot change, so it is made once in an attempt.
+func Migration(in Input, r revision.Revision, attempt int32) []Object {
 	spec := r.AppSpec(func(i int) string { return naming.RevisionConfig(r.Name, i) })
 	container := appContainer(in.App, r, spec)
 	container.Command, container.Args = nil, nil
@@ -39,6 +52,7 @@ func Migration(in Input, r revision.Revision) []Object {
 	labels[naming.LabelRevision] = r.Name
 	job := batchv1ac.Job(naming.Migration(r.Name), in.App.Namespace).
 		WithLabels(labels).
+		WithAnnotations(map[string]string{naming.AnnotationAttempt: strconv.Itoa(int(attempt))}).
 		WithOwnerReferences(owner(in.App)).
 		WithSpec(batchv1ac.JobSpec().
 			WithBackoffLimit(3).

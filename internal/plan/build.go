@@ -124,14 +124,7 @@ func (b *builder) decideRollout() {
 		b.decision.Status.Message = b.targetErr.Error()
 		return
 	}
-	desired := b.desired()
-	surge, unavailable := bounds(b.app.Spec.Rollout.Rolling, desired)
-	target, others := b.sets()
-	in := rollout.Input{
-		Now: b.seen.Now, Desired: desired, MaxSurge: surge, MaxUnavailable: unavailable,
-		Deadline: deadline(b.app), Status: b.app.Status.Rollout, Target: target, Others: others,
-		Obstacle: b.obstacle(), Migration: b.migration(), Trouble: b.trouble(),
-	}
+	in := b.rolloutInput()
 	if b.decision = rollout.Next(in); b.paused() {
 		b.decision = rollout.Paused(in)
 	}
@@ -142,12 +135,35 @@ func (b *builder) decideRollout() {
 	}
 }
 
-func deadline(app *v1alpha1.ScalableApp) time.Duration {
-	seconds := int32(600)
-	if s := app.Spec.Rollout.ProgressDeadlineSeconds; s != nil {
-		seconds = *s
+// rolloutInput is what the rollout is decided on.
+func (b *builder) rolloutInput() rollout.Input {
+	desired := b.desired()
+	surge, unavailable := bounds(b.app.Spec.Rollout.Rolling, desired)
+	target, others := b.sets()
+	in := rollout.Input{
+		Now: b.seen.Now, Desired: desired, MaxSurge: surge, MaxUnavailable: unavailable,
+		Deadline: seconds(b.app.Spec.Rollout.ProgressDeadlineSeconds, 600),
+		Settle:   seconds(b.app.Spec.Traffic.SettleSeconds, 5),
+		Hold:     seconds(b.app.Spec.Rollout.RollbackHoldSeconds, 300),
+		Course:   rollout.NewCourse(&b.app.Spec.Rollout, b.app.Spec.Traffic.Gateway != nil),
+		Status:   b.app.Status.Rollout, Target: target, Others: others,
+		Obstacle: b.obstacle(), Migration: b.migration(), RollbackUnsafe: b.rollbackUnsafe(), Trouble: b.trouble(),
+		Traffic: status.TrafficSeen(b.statusInput()), Gates: b.judged(),
+		Word: rollout.ParseWord(b.app.Annotations[naming.AnnotationAction]),
 	}
-	return time.Duration(seconds) * time.Second
+	in.Course.Proven = b.proven()
+	if target.Exists {
+		in.Interlock = status.DataTierObstacle(status.Input{App: b.app, Observed: b.seen})
+	}
+	return in
+}
+
+// seconds is a setting of the spec as a duration.
+func seconds(value *int32, otherwise int32) time.Duration {
+	if value != nil {
+		otherwise = *value
+	}
+	return time.Duration(otherwise) * time.Second
 }
 
 // bounds are maxSurge, rounded up, and maxUnavailable, rounded down, as numbers of pods; at least one
@@ -173,6 +189,9 @@ func (b *builder) obstacle() rollout.Obstacle {
 	if missing := revision.MissingConfig(&b.target.Inputs.App, b.configOf()); len(missing) > 0 {
 		return rollout.Obstacle{Reason: v1alpha1.ReasonConfigMissing, Lasting: true,
 			Message: fmt.Sprintf("ConfigMap %s (named in app.env or app.envFrom) does not exist; create it", strings.Join(missing, ", "))}
+	}
+	if invalid := b.invalidGates(); len(invalid) > 0 {
+		return rollout.Obstacle{Reason: v1alpha1.ReasonGateInvalid, Lasting: true, Message: strings.Join(invalid, "; ")}
 	}
 	if other := b.otherMigration(); other != "" {
 		return rollout.Obstacle{Reason: v1alpha1.ReasonMigrating,
@@ -216,7 +235,7 @@ func (b *builder) trouble() rollout.Obstacle {
 func (b *builder) wake() time.Duration {
 	wake := b.decision.Wake
 	external := b.app.Spec.Database != nil && b.app.Spec.Database.External != nil
-	waits := b.decision.Status.Stage == v1alpha1.StageWaiting && b.decision.Reason == v1alpha1.ReasonWaitingForDataTier
+	waits := b.decision.Reason == v1alpha1.ReasonWaitingForDataTier || b.decision.Reason == v1alpha1.ReasonHeld
 	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass()
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain

@@ -17,6 +17,8 @@ var errNoRecord = errors.New("the revision has no ControllerRevision")
 // objects are the children as they shall be. The order is that of need: what others refer to comes
 // first, and pods of the app come last.
 func (b *builder) objects() []components.Object {
+	in := b.in
+	in.Rollout = &b.decision.Status
 	var objects []components.Object
 	for _, part := range []func(components.Input) []components.Object{
 		components.Credentials,
@@ -27,22 +29,37 @@ func (b *builder) objects() []components.Object {
 		components.App,
 		components.Autoscaler,
 	} {
-		objects = append(objects, part(b.in)...)
+		objects = append(objects, part(in)...)
+	}
+	if b.shifting() {
+		for i := range objects {
+			if Identify(objects[i]).Kind == "StatefulSet" {
+				objects[i].Mode = components.Created // the data tier is not changed while traffic moves
+			}
+		}
 	}
 	return append(objects, b.revisionObjects()...)
+}
+
+// shifting says whether traffic moves from one revision to another.
+func (b *builder) shifting() bool {
+	s := b.decision.Status
+	return s.Stable != nil && s.Candidate != nil && s.Failure == nil && s.Step > 0 && s.Stage == v1alpha1.StageProgressing &&
+		b.seen.Deployment(s.Candidate.Revision) != nil
 }
 
 // revisionObjects are the children of the revisions that have a part in the rollout.
 func (b *builder) revisionObjects() []components.Object {
 	var objects []components.Object
 	if b.targetErr == nil && b.decision.Status.Stage != v1alpha1.StageWaiting {
-		if record, err := components.Record(b.in, b.target, b.number(), b.migrated()); err == nil {
+		if record, err := components.Record(b.in, b.target, b.number(), b.marks()); err == nil {
 			objects = append(objects, record)
 		}
 	}
 	if b.decision.Migrate && !b.neverRan() {
-		objects = append(objects, components.Migration(b.in, b.target)...)
+		objects = append(objects, components.Migration(b.in, b.target, b.decision.Status.Attempt)...)
 	}
+	objects = append(objects, b.gateJobs()...)
 	for _, size := range b.shrinkingFirst() {
 		r, err := b.revisionOf(size.Revision)
 		if err != nil {
@@ -131,6 +148,8 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 		case stale[child.Kind+"/"+child.Name]:
 			deletions = append(deletions, child)
 		case child.Kind == "Job" && child.Name == naming.Migration(b.target.Name) && b.neverRan():
+			deletions = append(deletions, child)
+		case child.Kind == "Job" && b.outdated(b.seen.Job(child.Name)):
 			deletions = append(deletions, child)
 		case !child.Owned || wanted[child.Kind+"/"+child.Name]:
 		case bound[child.Component]: // the spec has dropped it, but a revision that uses it still runs

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -84,14 +85,36 @@ func (b *builder) migrated() bool {
 }
 
 func (b *builder) migration() rollout.Migration {
+	job := b.seen.Job(naming.Migration(b.target.Name))
 	switch {
 	case b.target.Inputs.App.Migration == nil || b.migrated():
 		return rollout.MigrationNone
-	case jobCondition(b.seen.Job(naming.Migration(b.target.Name)), batchv1.JobFailed) && !b.neverRan():
+	case jobCondition(job, batchv1.JobFailed) && !b.neverRan() && !b.outdated(job):
 		return rollout.MigrationFailed
 	default:
 		return rollout.MigrationRunning
 	}
+}
+
+// outdated says whether a Job was made in an attempt of the rollout before this one: after a retry it is made
+// anew.
+func (b *builder) outdated(job *batchv1.Job) bool {
+	attempt, err := strconv.Atoi(job.Annotations[naming.AnnotationAttempt])
+	c := b.app.Status.Rollout.Candidate
+	return err == nil && c != nil && c.Revision == job.Labels[naming.LabelRevision] && int32(attempt) < b.app.Status.Rollout.Attempt
+}
+
+// proven says whether the target was rolled out in full before.
+func (b *builder) proven() bool {
+	stored := b.seen.Revision(b.target.Name)
+	return stored != nil && stored.Annotations[naming.AnnotationProven] != ""
+}
+
+// rollbackUnsafe says whether the target has migrated the database so that the revision before does not
+// work any more.
+func (b *builder) rollbackUnsafe() bool {
+	m := b.target.Inputs.App.Migration
+	return m != nil && m.RollbackSafe == v1alpha1.RollbackSafeNo && b.migrated()
 }
 
 // neverRan says whether the target's migration Job ran out of time before its container ever started,
@@ -135,8 +158,13 @@ func jobCondition(job *batchv1.Job, kind batchv1.JobConditionType) bool {
 // live says whether a revision has a part in the rollout.
 func (b *builder) live(name string) bool {
 	s := b.decision.Status
-	return name == b.target.Name ||
-		(s.Stable != nil && s.Stable.Revision == name) || (s.Candidate != nil && s.Candidate.Revision == name)
+	for _, r := range []*v1alpha1.RevisionStatus{s.Stable, s.Candidate, s.Previous} {
+		if r != nil && r.Revision == name {
+			return true
+		}
+	}
+	led := s.Traffic != nil && slices.ContainsFunc(s.Traffic.Backends, func(t v1alpha1.BackendStatus) bool { return t.Revision == name })
+	return led || name == b.target.Name
 }
 
 // gone says whether nothing of a revision runs any more.

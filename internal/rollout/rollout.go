@@ -93,7 +93,10 @@ func begun(in Input) Input {
 	if waited := status.Stage == v1alpha1.StagePaused || status.Stage == v1alpha1.StageHeld; waited && in.Interlock == "" {
 		status.ProgressTime = in.seconds() // nor does it count waiting
 	}
-	return stepped(in)
+	if in = stepped(in); in.Status.StepStartedTime != nil && in.Status.Failure == nil && in.Interlock == "" {
+		in.Status.Gates = in.Gates.Statuses // the samples of a time in which the data tier was away do not count
+	}
+	return in
 }
 
 // stepped puts the candidate at a step of the course. When the steps are others than those that were

@@ -153,7 +153,6 @@ func tryGates(in Input) *Decision {
 	if len(in.step().Gates) == 0 || in.Status.StepStartedTime == nil {
 		return nil
 	}
-	in.Status.Gates = in.Gates.Statuses
 	if len(in.Gates.Invalid) > 0 {
 		d := progressing(in, v1alpha1.ReasonGateInvalid, "%s", strings.Join(in.Gates.Invalid, "; "))
 		d.Stalled = true

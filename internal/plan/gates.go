@@ -1,0 +1,76 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/gate"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
+)
+
+// judged is what the gates of the stored step say, with the samples of this pass.
+func (b *builder) judged() rollout.Judged {
+	stored := b.app.Status.Rollout
+	out := rollout.Judged{Invalid: b.invalidGates()}
+	if stored.StepStartedTime == nil || stored.Candidate == nil || stored.Candidate.Revision != b.target.Name {
+		return out
+	}
+	for _, spec := range b.stepGates() {
+		before := v1alpha1.GateStatus{Name: spec.Name, Verdict: v1alpha1.VerdictPending}
+		if i := slices.IndexFunc(stored.Gates, func(g v1alpha1.GateStatus) bool { return g.Name == spec.Name }); i >= 0 {
+			before = stored.Gates[i]
+		}
+		after := gate.Judge(&spec, before, b.sample(&spec), b.seen.Now)
+		out.Statuses = append(out.Statuses, after)
+		due, next := gate.Due(&spec, after, stored.StepStartedTime.Time, b.seen.Now)
+		if due {
+			next = b.seen.Now
+		}
+		if !next.IsZero() && (out.Next.IsZero() || next.Before(out.Next)) {
+			out.Next = next
+		}
+	}
+	return out
+}
+
+// stepGates are the gates that are asked at the stored step.
+func (b *builder) stepGates() []v1alpha1.GateSpec {
+	when := v1alpha1.GateWithTraffic
+	if s := b.app.Status.Rollout; s.Step == 1 && s.Steps > 1 {
+		when = v1alpha1.GateBeforeTraffic
+	}
+	return gate.OfStep(b.app.Spec.Rollout.Gates, when)
+}
+
+// sample is what the gate's source said in this pass; nil if it was not asked.
+func (b *builder) sample(spec *v1alpha1.GateSpec) *state.Sample {
+	if sample, ok := b.seen.Gates[spec.Name]; ok {
+		return &sample
+	}
+	return nil
+}
+
+// invalidGates are gates that cannot be asked until the spec changes, in words.
+func (b *builder) invalidGates() []string {
+	var invalid []string
+	for _, spec := range b.app.Spec.Rollout.Gates {
+		if sample, ok := b.seen.Gates[spec.Name]; ok && sample.Outcome == state.OutcomeInvalid {
+			invalid = append(invalid, fmt.Sprintf("gate %s cannot be asked: %s", spec.Name, sample.Reason))
+		}
+	}
+	return invalid
+}
+
+// gateJobs are the Jobs of the gates of the decided step.
+func (b *builder) gateJobs() []components.Object {
+	return nil
+}
+
+// marks are what a revision's record remembers of it.
+func (b *builder) marks() components.Marks {
+	stable := b.decision.Status.Stable
+	return components.Marks{Migrated: b.migrated(), Proven: b.proven() || stable != nil && stable.Revision == b.target.Name}
+}
