@@ -16,7 +16,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 )
 
-// metadataCache watches the metadata of the users' ConfigMaps. It is a cache of its own because the
+// metadataCache watches the metadata of the users' ConfigMaps and of Gateways. It is a cache of its own because the
 // manager's holds, of ConfigMaps, only the operator's children.
 func metadataCache(mgr ctrl.Manager, namespaces map[string]cache.Config) (cache.Cache, error) {
 	options := cache.Options{
@@ -42,16 +42,21 @@ func configSource(metadata cache.Cache, apps client.Reader) source.Source {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
 	appsOf := func(ctx context.Context, config *metav1.PartialObjectMetadata) []reconcile.Request {
-		list := &v1alpha1.ScalableAppList{}
-		if err := apps.List(ctx, list, client.InNamespace(config.Namespace), client.MatchingFields{configIndex: config.Name}); err != nil {
-			return nil // the cache is not there yet; every app gets its first pass anyway
-		}
-		requests := make([]reconcile.Request, 0, len(list.Items))
-		for i := range list.Items {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-		}
-		return requests
+		return appsBy(ctx, apps, client.InNamespace(config.Namespace), client.MatchingFields{configIndex: config.Name})
 	}
 	return source.Kind(metadata, object, handler.TypedEnqueueRequestsFromMapFunc(appsOf),
 		predicate.TypedResourceVersionChangedPredicate[*metav1.PartialObjectMetadata]{})
+}
+
+// appsBy are the apps that an index finds, as requests.
+func appsBy(ctx context.Context, apps client.Reader, by ...client.ListOption) []reconcile.Request {
+	list := &v1alpha1.ScalableAppList{}
+	if err := apps.List(ctx, list, by...); err != nil {
+		return nil // the cache is not there yet; every app gets its first pass anyway
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return requests
 }

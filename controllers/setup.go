@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/apply"
@@ -41,6 +43,9 @@ import (
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=services;serviceaccounts;secrets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gateways,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -76,14 +81,20 @@ func (o Options) namespaces() map[string]cache.Config {
 	return byName
 }
 
-// CacheOptions are the caches of the operator: of the app's children only those that carry our label.
+// CacheOptions are the caches of the operator: of the app's children only those that carry our label. It is
+// the default, because a kind that the cluster may not know, HTTPRoute, cannot be named here.
 func CacheOptions(o Options) cache.Options {
-	ours := labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy})
-	byObject := map[client.Object]cache.ByObject{}
-	for _, kind := range observe.Kinds {
-		byObject[kind.Object] = cache.ByObject{Label: ours}
+	ours := labels.Set{naming.LabelManagedBy: naming.ManagedBy}
+	ofApp := labels.Set{naming.LabelManagedBy: naming.ManagedBy, naming.LabelComponent: naming.ComponentApp}
+	return cache.Options{
+		ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.ScalableApp{}: {Label: labels.Everything()},
+			// Slices carry the labels of their Service. Those of the data tier tell nothing.
+			&discoveryv1.EndpointSlice{}: {Label: labels.SelectorFromSet(ofApp)},
+		},
+		DefaultLabelSelector: labels.SelectorFromSet(ours),
+		DefaultNamespaces:    o.namespaces(), ReaderFailOnMissingInformer: true,
 	}
-	return cache.Options{ByObject: byObject, DefaultNamespaces: o.namespaces(), ReaderFailOnMissingInformer: true}
 }
 
 // Setup wires the controller into a manager.
@@ -93,21 +104,25 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 		return err
 	}
 	live := mgr.GetAPIReader()
+	gateways := &gateways{mgr: mgr, metadata: metadata, namespaces: o.Namespaces}
 	r := &Reconciler{
 		Client: mgr.GetClient(),
 		Observer: &observe.Observer{
 			Cached: mgr.GetCache(), Live: live, Scheme: mgr.GetScheme(), Now: time.Now,
-			Config: &observe.ConfigReader{Metadata: metadata, Live: live},
+			Config:   &observe.ConfigReader{Metadata: metadata, Live: live},
+			Gateways: gateways,
 		},
 		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live},
 		Recorder: mgr.GetEventRecorder("scalableapp-operator"),
 		Config:   config,
 	}
-	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ScalableApp{}, configIndex, func(o client.Object) []string {
-		return revision.ConfigNames(&o.(*v1alpha1.ScalableApp).Spec.App)
-	})
-	if err != nil {
-		return err
+	for index, names := range map[string]client.IndexerFunc{
+		configIndex:  func(o client.Object) []string { return revision.ConfigNames(&o.(*v1alpha1.ScalableApp).Spec.App) },
+		gatewayIndex: gatewayNames,
+	} {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ScalableApp{}, index, names); err != nil {
+			return err
+		}
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("scalableapp").
@@ -125,7 +140,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 		b = b.Watches(kind.Object, handler.EnqueueRequestsFromMapFunc(appOfChild), builder.WithPredicates(tells()))
 	}
 	b = b.WatchesRawSource(configSource(metadata, mgr.GetClient()))
-	return b.Complete(r)
+	if gateways.controller, err = b.Build(r); err != nil {
+		return err
+	}
+	return gateways.start(ctx, false)
 }
 
 // appOfChild finds the app of a child by its label: that of Patroni's records and of pods too, whose
@@ -147,8 +165,8 @@ func tells() predicate.Predicate {
 	}}
 }
 
-// noise are the annotations that Patroni renews.
-var noise = []string{"renewTime", "optime", "ttl", "slots", "status", "retain_slots", "failsafe"}
+// noise are the annotations that Patroni renews, and the time of the change that a slice follows.
+var noise = []string{"renewTime", "optime", "ttl", "slots", "status", "retain_slots", "failsafe", corev1.EndpointsLastChangeTriggerTime}
 
 // essence is what of a child matters to a decision.
 func essence(object client.Object) client.Object {
@@ -160,9 +178,16 @@ func essence(object client.Object) client.Object {
 		delete(annotations, key)
 	}
 	out.SetAnnotations(annotations)
-	if pod, ok := out.(*corev1.Pod); ok {
-		for i := range pod.Status.Conditions {
-			pod.Status.Conditions[i].LastProbeTime.Reset()
+	switch o := out.(type) {
+	case *corev1.Pod:
+		for i := range o.Status.Conditions {
+			o.Status.Conditions[i].LastProbeTime.Reset()
+		}
+	case *gatewayv1.HTTPRoute:
+		for i := range o.Status.Parents { // a Gateway may say the same again
+			for j := range o.Status.Parents[i].Conditions {
+				o.Status.Parents[i].Conditions[j].LastTransitionTime.Reset()
+			}
 		}
 	}
 	return out

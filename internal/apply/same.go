@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"maps"
 	"reflect"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -14,7 +15,7 @@ import (
 //
 // Fields that the intent does not name belong to others: the API server's defaults, or a second
 // manager. In lists whose elements have a name, others may have added elements; all other lists must
-// be equal in length.
+// be equal in length. What leads traffic is nobody else's: see whole.
 func same(intent, live *unstructured.Unstructured) bool {
 	want := intent.Object
 	if stringData, found := want["stringData"].(map[string]any); found {
@@ -79,6 +80,21 @@ func inBoth(intent, stored any) any {
 	}
 }
 
+// whole are the fields that have one owner, by the schema: a label or a destination that somebody has
+// added would lead traffic elsewhere.
+var whole = []string{"selector", "parentRefs", "backendRefs"}
+
+func length(value any) int {
+	switch v := value.(type) {
+	case map[string]any:
+		return len(v)
+	case []any:
+		return len(v)
+	default:
+		return 0
+	}
+}
+
 // within says whether want is found in have.
 func within(want, have any) bool {
 	switch w := want.(type) {
@@ -88,7 +104,7 @@ func within(want, have any) bool {
 			return len(w) == 0 && have == nil // emptyDir: {} may be stored as nothing
 		}
 		for key, value := range w {
-			if !within(value, h[key]) {
+			if !within(value, h[key]) || (slices.Contains(whole, key) && length(value) != length(h[key])) {
 				return false
 			}
 		}

@@ -58,6 +58,14 @@ func TestSame(t *testing.T) {
 		"a toleration more":               {"t: [{key: a}]", "t: [{key: a}, {key: b}]", false},
 		"defaults inside of a list":       {"ports: [{name: http, port: 80}]", "ports: [{name: http, port: 80, protocol: TCP}]", true},
 
+		"a selector with a label more": {"spec: {selector: {a: x}}", "spec: {selector: {a: x, b: y}}", false},
+		"a selector that is the same":  {"spec: {selector: {a: x}}", "spec: {selector: {a: x}}", true},
+		"a selector of pods by labels": {"{selector: {matchLabels: {a: x}}}", "{selector: {matchLabels: {a: x}}}", true},
+		"a destination more":           {"r: [{backendRefs: [{name: a}]}]", "r: [{backendRefs: [{name: a}, {name: b}]}]", false},
+		"a destination with defaults":  {"r: [{backendRefs: [{name: a}]}]", "r: [{backendRefs: [{name: a, kind: Service}]}]", true},
+		"a hostname more":              {"hostnames: [a]", "hostnames: [a, b]", false},
+		"a Gateway of somebody else":   {"parentRefs: [{name: a}]", "parentRefs: [{name: a}, {name: b}]", false},
+
 		"the hash of another intent": {
 			"metadata: {annotations: {apps.scalableapp.dev/intent: new}}",
 			"metadata: {annotations: {apps.scalableapp.dev/intent: old, other: x}}", false},

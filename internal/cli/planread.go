@@ -126,7 +126,8 @@ func managerOf(live *unstructured.Unstructured) string {
 func (p *planner) observe(ctx context.Context, app *v1alpha1.ScalableApp) (*state.Observed, error) {
 	observer := &observe.Observer{
 		Cached: p.reader, Live: p.reader, Scheme: scheme, Now: time.Now,
-		Config: &observe.ConfigReader{Metadata: p.reader, Live: p.reader},
+		Config:   &observe.ConfigReader{Metadata: p.reader, Live: p.reader},
+		Gateways: observe.LiveGateways{Client: p.Client},
 	}
 	return observer.Observe(ctx, app)
 }

@@ -54,14 +54,14 @@ func Revision(in Input, r revision.Revision, replicas int32) []Object {
 			WithRevisionHistoryLimit(0).
 			// The rollout has a deadline of its own; this one must not say something else before it.
 			WithProgressDeadlineSeconds(maxInt32).
-			WithSelector(metav1ac.LabelSelector().WithMatchLabels(revisionSelector(in.App, r.Name))).
+			WithSelector(metav1ac.LabelSelector().WithMatchLabels(naming.RevisionSelector(in.App, r.Name))).
 			WithStrategy(appsv1ac.DeploymentStrategy().WithType("RollingUpdate").WithRollingUpdate(
 				appsv1ac.RollingUpdateDeployment().WithMaxSurge(intstr.FromString("25%")).WithMaxUnavailable(intstr.FromInt32(0)))).
 			WithTemplate(template))
 	objects := RevisionConfig(in, r)
 	return append(objects,
 		Object{Intent: deployment},
-		Object{Intent: service(in.App, r.Name, revisionLabels(in.App, r.Name), revisionSelector(in.App, r.Name))},
+		Object{Intent: service(in.App, r.Name, revisionLabels(in.App, r.Name), naming.RevisionSelector(in.App, r.Name))},
 	)
 }
 
@@ -86,19 +86,14 @@ func RevisionConfig(in Input, r revision.Revision) []Object {
 	return objects
 }
 
-func revisionSelector(app *v1alpha1.ScalableApp, name string) map[string]string {
-	selector := naming.Selector(app, naming.ComponentApp)
-	selector[naming.LabelRevision] = name
-	return selector
-}
-
 func revisionLabels(app *v1alpha1.ScalableApp, name string) map[string]string {
 	labels := labels(app, naming.ComponentApp)
 	labels[naming.LabelRevision] = name
 	return labels
 }
 
-// App is the children of the app that all revisions share: its Service and its PodDisruptionBudget.
+// App is the children of the app that all revisions share: what leads traffic to them, and the
+// PodDisruptionBudget.
 func App(in Input) []Object {
 	budget := policyv1ac.PodDisruptionBudget(naming.DisruptionBudget(in.App), in.App.Namespace).
 		WithLabels(labels(in.App, naming.ComponentApp)).
@@ -109,13 +104,10 @@ func App(in Input) []Object {
 			// A pod that does not serve protects nothing; it must not keep a node from being drained.
 			WithUnhealthyPodEvictionPolicy("AlwaysAllow").
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(naming.Selector(in.App, naming.ComponentApp))))
-	return []Object{
-		{Intent: service(in.App, naming.Service(in.App), labels(in.App, naming.ComponentApp), naming.Selector(in.App, naming.ComponentApp))},
-		{Intent: budget},
-	}
+	return append(Traffic(in), Object{Intent: budget})
 }
 
-// service is a Service on port 80. Its target is the named port of the pods, which each revision
+// service is a Service on httpPort. Its target is the named port of the pods, which each revision
 // chooses for itself.
 func service(app *v1alpha1.ScalableApp, name string, labels, selector map[string]string) *corev1ac.ServiceApplyConfiguration {
 	return corev1ac.Service(name, app.Namespace).
@@ -124,7 +116,7 @@ func service(app *v1alpha1.ScalableApp, name string, labels, selector map[string
 		WithSpec(corev1ac.ServiceSpec().
 			WithType(corev1.ServiceTypeClusterIP).
 			WithSelector(selector).
-			WithPorts(corev1ac.ServicePort().WithName("http").WithPort(80).
+			WithPorts(corev1ac.ServicePort().WithName("http").WithPort(httpPort).
 				WithTargetPort(intstr.FromString("http")).WithProtocol(corev1.ProtocolTCP)))
 }
 
@@ -148,7 +140,7 @@ func podTemplate(app *v1alpha1.ScalableApp, r revision.Revision) (*corev1ac.PodT
 		WithTerminationGracePeriodSeconds(gracePeriodSeconds).
 		WithTopologySpreadConstraints(corev1ac.TopologySpreadConstraint().
 			WithMaxSkew(1).WithTopologyKey("kubernetes.io/hostname").WithWhenUnsatisfiable(corev1.ScheduleAnyway).
-			WithLabelSelector(metav1ac.LabelSelector().WithMatchLabels(revisionSelector(app, r.Name))))
+			WithLabelSelector(metav1ac.LabelSelector().WithMatchLabels(naming.RevisionSelector(app, r.Name))))
 	template := corev1ac.PodTemplateSpec().WithLabels(revisionLabels(app, r.Name)).WithSpec(pod)
 	return overlay(template, spec.PodTemplate, revisionLabels(app, r.Name))
 }

@@ -22,9 +22,9 @@ type Images struct {
 type Input struct {
 	App      *v1alpha1.ScalableApp
 	Observed *state.Observed
-	Images   Images
-	// Rollout is what was decided about the rollout; nil before.
-	Rollout *v1alpha1.RolloutStatus
+	// Rollout is what was decided of the rollout; it is stored before any object is written.
+	Rollout v1alpha1.RolloutStatus
+	Images  Images
 	// OperatorNamespace is the namespace of the operator's pods: NetworkPolicies let them in.
 	OperatorNamespace string
 }

@@ -63,6 +63,8 @@ func conditions(before, after []metav1.Condition) []Event {
 		old := meta.FindStatusCondition(before, c.Type)
 		switch {
 		case c.Type == v1alpha1.ConditionReconciling:
+		case c.Type == v1alpha1.ConditionTrafficReady && (old == nil || settles(*old) || settles(c)):
+			// A change on its way is a part of every rollout, and takes a moment.
 		case c.Type == v1alpha1.ConditionStalled:
 			if old == nil || old.Reason != c.Reason {
 				events = append(events, warning(c.Reason, "Stall", "%s", c.Message))
@@ -76,6 +78,8 @@ func conditions(before, after []metav1.Condition) []Event {
 	}
 	return events
 }
+
+func settles(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonSettling }
 
 // primary are the changes of the database's primary: found for the first time, lost, found again.
 func primary(before, after *v1alpha1.DatabaseStatus) []Event {

@@ -7,12 +7,14 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -20,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
@@ -38,6 +41,8 @@ type Observer struct {
 	Now func() time.Time
 	// Config remembers the content of the user's ConfigMaps.
 	Config *ConfigReader
+	// Gateways says what there is of the Gateway API. Without it there is nothing.
+	Gateways GatewayReader
 }
 
 // Observe makes the snapshot of one app.
@@ -47,7 +52,7 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
 	for _, read := range []func(context.Context, *v1alpha1.ScalableApp, *state.Observed) error{
-		o.children, o.config, o.external, o.storageClasses, o.warnings,
+		o.gateways, o.children, o.config, o.external, o.storageClasses, o.warnings,
 	} {
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err
@@ -56,12 +61,15 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 	return seen, nil
 }
 
-// Kinds are all the kinds of children that the operator makes, each with a constructor of its list.
-// The caches are set up from it, so a kind that is missing here cannot be read by accident.
-var Kinds = []struct {
+// Kind is a kind of children with a constructor of its list.
+type Kind struct {
 	Object  client.Object
 	NewList func() client.ObjectList
-}{
+}
+
+// Kinds are all the kinds of children that the operator makes, and that follow from what it makes, but for
+// Route. The caches are set up from it, so a kind that is missing here cannot be read by accident.
+var Kinds = []Kind{
 	{&appsv1.Deployment{}, func() client.ObjectList { return &appsv1.DeploymentList{} }},
 	{&appsv1.StatefulSet{}, func() client.ObjectList { return &appsv1.StatefulSetList{} }},
 	{&appsv1.ControllerRevision{}, func() client.ObjectList { return &appsv1.ControllerRevisionList{} }},
@@ -73,14 +81,22 @@ var Kinds = []struct {
 	{&rbacv1.RoleBinding{}, func() client.ObjectList { return &rbacv1.RoleBindingList{} }},
 	{&corev1.ServiceAccount{}, func() client.ObjectList { return &corev1.ServiceAccountList{} }},
 	{&corev1.Service{}, func() client.ObjectList { return &corev1.ServiceList{} }},
+	{&discoveryv1.EndpointSlice{}, func() client.ObjectList { return &discoveryv1.EndpointSliceList{} }},
 	{&corev1.Secret{}, func() client.ObjectList { return &corev1.SecretList{} }},
 	{&corev1.ConfigMap{}, func() client.ObjectList { return &corev1.ConfigMapList{} }},
 	{&corev1.Pod{}, func() client.ObjectList { return &corev1.PodList{} }},
 	{&corev1.PersistentVolumeClaim{}, func() client.ObjectList { return &corev1.PersistentVolumeClaimList{} }},
 }
 
+// Route is the one kind of children that a cluster need not know.
+var Route = Kind{&gatewayv1.HTTPRoute{}, func() client.ObjectList { return &gatewayv1.HTTPRouteList{} }}
+
 func (o *Observer) children(ctx context.Context, app *v1alpha1.ScalableApp, seen *state.Observed) error {
-	for _, kind := range Kinds {
+	kinds := slices.Clip(Kinds)
+	if seen.Gateways.Known {
+		kinds = append(kinds, Route)
+	}
+	for _, kind := range kinds {
 		list := kind.NewList()
 		err := o.Cached.List(ctx, list, client.InNamespace(app.Namespace), client.MatchingLabels{naming.LabelInstance: app.Name},
 			client.UnsafeDisableDeepCopy) // nothing in the snapshot is ever written to
@@ -131,7 +147,23 @@ func sorted(list client.ObjectList, seen *state.Observed) []client.Object {
 		}
 		return objects(scalers)
 	case *corev1.ServiceList:
-		return objects(pointers(l.Items))
+		seen.Services = pointers(l.Items)
+		return objects(seen.Services)
+	case *discoveryv1.EndpointSliceList:
+		for _, slice := range pointers(l.Items) {
+			if slice.Labels[naming.LabelComponent] == naming.ComponentApp {
+				seen.Slices = append(seen.Slices, slice)
+			}
+		}
+		return nil // they belong to Services
+	case *gatewayv1.HTTPRouteList:
+		routes := pointers(l.Items)
+		for _, route := range routes {
+			if route.Name == route.Labels[naming.LabelInstance] { // see naming.Route
+				seen.Route = route
+			}
+		}
+		return objects(routes)
 	case *corev1.SecretList:
 		seen.Secrets = pointers(l.Items)
 		return objects(seen.Secrets)

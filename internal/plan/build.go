@@ -36,6 +36,7 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	}
 	b.chooseTarget()
 	b.decideRollout()
+	b.in.Rollout = b.decision.Status
 	p := Plan{Status: status.Build(b.statusInput()), Wake: b.wake()}
 	p.Events = events.Between(app.Status, p.Status)
 	if b.paused() {
@@ -236,7 +237,8 @@ func (b *builder) wake() time.Duration {
 	wake := b.decision.Wake
 	external := b.app.Spec.Database != nil && b.app.Spec.Database.External != nil
 	waits := b.decision.Reason == v1alpha1.ReasonWaitingForDataTier || b.decision.Reason == v1alpha1.ReasonHeld
-	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass()
+	noRoutes := b.app.Spec.Traffic.Gateway != nil && !b.seen.Gateways.Known
+	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass() || noRoutes
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
 	}

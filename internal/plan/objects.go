@@ -17,8 +17,6 @@ var errNoRecord = errors.New("the revision has no ControllerRevision")
 // objects are the children as they shall be. The order is that of need: what others refer to comes
 // first, and pods of the app come last.
 func (b *builder) objects() []components.Object {
-	in := b.in
-	in.Rollout = &b.decision.Status
 	var objects []components.Object
 	for _, part := range []func(components.Input) []components.Object{
 		components.Credentials,
@@ -29,7 +27,7 @@ func (b *builder) objects() []components.Object {
 		components.App,
 		components.Autoscaler,
 	} {
-		objects = append(objects, part(in)...)
+		objects = append(objects, part(b.in)...)
 	}
 	if b.shifting() {
 		for i := range objects {

@@ -53,6 +53,7 @@ func WithFailure(status, stored v1alpha1.ScalableAppStatus, failure Failure, now
 func order(kind string) int {
 	return slices.Index([]string{
 		v1alpha1.ConditionReady, v1alpha1.ConditionDatabaseReady, v1alpha1.ConditionSessionsReady, v1alpha1.ConditionCacheReady,
-		v1alpha1.ConditionAvailable, v1alpha1.ConditionAutoscalingReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled,
+		v1alpha1.ConditionAvailable, v1alpha1.ConditionAutoscalingReady, v1alpha1.ConditionTrafficReady,
+		v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled,
 	}, kind)
 }

@@ -52,7 +52,7 @@ func Build(in Input) v1alpha1.ScalableAppStatus {
 		Database:           databaseStatus(in),
 		Endpoints:          endpoints(in.App),
 	}
-	verdicts := []verdict{database(in), sessions(in), cache(in), released(in), available(in), autoscaling(in)}
+	verdicts := []verdict{database(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
 	ready := summary(in, verdicts)
 	for _, conditions := range [][]verdict{{ready}, verdicts} {
 		for _, v := range conditions {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -29,8 +30,26 @@ func stable(t *testing.T, n int) Input {
 		}
 		seen.Pods = append(seen.Pods, pod)
 	}
+	lead(app, seen, naming.Service(app), naming.Selector(app, naming.ComponentApp))
 	return Input{App: app, Observed: seen, Desired: 3, Rollout: rollout.Decision{
 		Status: v1alpha1.RolloutStatus{Stage: v1alpha1.StageStable}, Reason: v1alpha1.ReasonReady}}
+}
+
+// lead makes a Service that selects, with its EndpointSlice, or leads it elsewhere.
+func lead(app *v1alpha1.ScalableApp, seen *state.Observed, name string, selector map[string]string) {
+	service := seen.Service(name)
+	if service == nil {
+		service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: naming.Labels(app, naming.ComponentApp)}}
+		seen.Services = append(seen.Services, service)
+		state.SortByName(seen.Services)
+	}
+	service.Spec.Selector = selector
+	slice := testkit.Slice(name, service.Labels)
+	for _, pod := range seen.PodsWith(selector) {
+		testkit.AddEndpoint(slice, pod)
+	}
+	seen.Slices = slices.DeleteFunc(seen.Slices, func(s *discoveryv1.EndpointSlice) bool { return s.Name == name })
+	seen.Slices = append(seen.Slices, slice)
 }
 
 func rolling(in Input, stage, reason, message string, stalled bool) Input {
@@ -215,7 +234,7 @@ func TestFailure(t *testing.T) {
 	for _, c := range failed.Conditions {
 		kinds = append(kinds, c.Type)
 	}
-	if !slices.Equal(kinds, []string{"Ready", "Available", "AutoscalingReady", "Stalled"}) {
+	if !slices.Equal(kinds, []string{"Ready", "Available", "AutoscalingReady", "TrafficReady", "Stalled"}) {
 		t.Errorf("conditions %v", kinds)
 	}
 }

@@ -1,11 +1,14 @@
 package testkit
 
 import (
+	"maps"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -72,4 +75,40 @@ func Serve(pod *corev1.Pod) *corev1.Pod {
 		c.Ready, c.Started, c.State = true, new(true), corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
 	}
 	return pod
+}
+
+// Slice is the EndpointSlice of a Service with the given labels, and without an endpoint.
+func Slice(service string, labels map[string]string) *discoveryv1.EndpointSlice {
+	labels = maps.Clone(labels) // a slice carries those of its Service
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[discoveryv1.LabelServiceName] = service
+	return &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: service, Labels: labels}}
+}
+
+// AddEndpoint adds a pod to a slice.
+func AddEndpoint(slice *discoveryv1.EndpointSlice, pod *corev1.Pod) {
+	ready := false
+	for _, c := range pod.Status.Conditions {
+		ready = ready || (c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue)
+	}
+	ready = ready && pod.DeletionTimestamp == nil
+	slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
+		Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: pod.Name, Namespace: pod.Namespace},
+	})
+}
+
+// Accept is what a Gateway says of a route that it serves.
+func Accept(route *gatewayv1.HTTPRoute) {
+	route.Status.Parents = nil
+	for _, ref := range route.Spec.ParentRefs {
+		parent := gatewayv1.RouteParentStatus{ParentRef: ref}
+		for _, kind := range []gatewayv1.RouteConditionType{gatewayv1.RouteConditionAccepted, gatewayv1.RouteConditionResolvedRefs} {
+			parent.Conditions = append(parent.Conditions, metav1.Condition{Type: string(kind), Status: metav1.ConditionTrue,
+				ObservedGeneration: route.Generation, Reason: string(kind), LastTransitionTime: Born})
+		}
+		route.Status.Parents = append(route.Status.Parents, parent)
+	}
 }

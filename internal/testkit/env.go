@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"k8s.io/client-go/rest"
@@ -37,8 +39,12 @@ func run(m *testing.M, use func(*rest.Config)) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	gatewayAPI, err := GatewayAPI()
+	if err != nil {
+		return 0, err
+	}
 	env := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "apps.scalableapp.dev_scalableapps.yaml")},
+		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "apps.scalableapp.dev_scalableapps.yaml"), gatewayAPI},
 		ErrorIfCRDPathMissing: true,
 	}
 	config, err := env.Start()
@@ -48,6 +54,15 @@ func run(m *testing.M, use func(*rest.Config)) (code int, err error) {
 	defer func() { err = errors.Join(err, env.Stop()) }()
 	use(config)
 	return m.Run(), nil
+}
+
+// GatewayAPI is the directory with the CRDs of the Gateway API, in the version that go.mod names.
+func GatewayAPI() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the Gateway API among Go's modules: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), "config", "crd", "standard"), nil
 }
 
 // Root is the repository's root: the directory with go.mod above the test's package.

@@ -15,16 +15,32 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/scheme"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
+
+// scheme knows every kind of children.
+var scheme = Scheme()
+
+// Scheme knows every kind that the operator knows.
+func Scheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, gatewayv1.Install} {
+		utilruntime.Must(add(s))
+	}
+	return s
+}
 
 // World is a cluster in memory: what is applied to it is there at once, and pods follow when it is told
 // to turn. It has no API server, so it has neither defaults nor rules.
@@ -38,6 +54,8 @@ type World struct {
 	Config map[string]*state.Config
 	// Children are the app's children, by KIND/NAME.
 	Children map[string]client.Object
+	// Gateways is what there is of the Gateway API. A Gateway that is there accepts every route.
+	Gateways state.Gateways
 	made     int
 }
 
@@ -62,7 +80,7 @@ func (w *World) Apply(intent any, create bool) {
 	if old != nil && create {
 		return
 	}
-	object, err := scheme.Scheme.New(head.GroupVersionKind())
+	object, err := scheme.New(head.GroupVersionKind())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -107,6 +125,9 @@ func copyStatus(to, from client.Object) {
 // Delete takes an object away, and with it the pods that it made.
 func (w *World) Delete(kind, name string) {
 	delete(w.Children, kind+"/"+name)
+	if kind == "Service" {
+		delete(w.Children, "EndpointSlice/"+name)
+	}
 	for key, object := range w.Children {
 		if pod, ok := object.(*corev1.Pod); ok && pod.Annotations["made-by"] == kind+"/"+name {
 			delete(w.Children, key)
@@ -135,8 +156,41 @@ func (w *World) Turn() {
 		case *autoscalingv2.HorizontalPodAutoscaler:
 			object.Status.Conditions = []autoscalingv2.HorizontalPodAutoscalerCondition{
 				{Type: autoscalingv2.ScalingActive, Status: corev1.ConditionTrue}}
+		case *gatewayv1.HTTPRoute:
+			Accept(object)
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(w.Children)) {
+		if service, ok := w.Children[key].(*corev1.Service); ok {
+			w.endpoints(service)
+		}
+	}
+}
+
+// endpoints makes the EndpointSlice of a Service.
+func (w *World) endpoints(service *corev1.Service) {
+	slice := Slice(service.Name, service.Labels)
+	for _, key := range slices.Sorted(maps.Keys(w.Children)) {
+		if pod, ok := w.Children[key].(*corev1.Pod); ok && carries(pod.Labels, service.Spec.Selector) {
+			AddEndpoint(slice, pod)
+		}
+	}
+	key := "EndpointSlice/" + slice.Name
+	old, _ := w.Children[key].(*discoveryv1.EndpointSlice)
+	if old == nil {
+		w.put(key, slice, nil)
+	} else if !reflect.DeepEqual(old.Endpoints, slice.Endpoints) {
+		w.put(key, slice, old)
+	}
+}
+
+func carries(have, want map[string]string) bool {
+	for key, value := range want {
+		if have[key] != value {
+			return false
+		}
+	}
+	return len(want) > 0
 }
 
 // pods makes the pods of a Deployment or a StatefulSet.
@@ -187,7 +241,7 @@ func (w *World) patroni(set *appsv1.StatefulSet) func(int32) string {
 // Seen is the snapshot of what there is.
 func (w *World) Seen() *state.Observed {
 	seen := &state.Observed{Now: w.Now, Entropy: bytes.Repeat([]byte("0123456789abcdef"), 16), Config: w.Config,
-		StorageClasses: map[string]bool{}, Warnings: map[string]string{}}
+		StorageClasses: map[string]bool{}, Warnings: map[string]string{}, Gateways: w.Gateways}
 	for _, key := range slices.Sorted(maps.Keys(w.Children)) {
 		object := w.Children[key].DeepCopyObject().(client.Object)
 		kind, _, _ := strings.Cut(key, "/")
@@ -206,6 +260,13 @@ func (w *World) Seen() *state.Observed {
 			seen.ConfigMaps = append(seen.ConfigMaps, o)
 		case *autoscalingv2.HorizontalPodAutoscaler:
 			seen.Autoscaler = o
+		case *corev1.Service:
+			seen.Services = append(seen.Services, o)
+		case *gatewayv1.HTTPRoute:
+			seen.Route = o
+		case *discoveryv1.EndpointSlice:
+			seen.Slices = append(seen.Slices, o)
+			continue
 		case *corev1.Pod:
 			seen.Pods = append(seen.Pods, o)
 			continue

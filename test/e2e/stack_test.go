@@ -45,13 +45,13 @@ func checkWholeStatus(w *world, app *v1alpha1.ScalableApp) {
 	w.Helper()
 	for _, kind := range []string{
 		v1alpha1.ConditionReady, v1alpha1.ConditionAvailable, v1alpha1.ConditionDatabaseReady,
-		v1alpha1.ConditionSessionsReady, v1alpha1.ConditionCacheReady,
+		v1alpha1.ConditionSessionsReady, v1alpha1.ConditionCacheReady, v1alpha1.ConditionTrafficReady,
 	} {
 		if err := isCondition(app, kind, metav1.ConditionTrue, v1alpha1.ReasonReady); err != nil {
 			w.Error(err)
 		}
 	}
-	if n := len(app.Status.Conditions); n != 5 {
+	if n := len(app.Status.Conditions); n != 6 {
 		w.Errorf("there are %d conditions, want one for each component of the spec and no other:\n%s", n, describeApp(app))
 	}
 	status := app.Status

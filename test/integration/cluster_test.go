@@ -12,11 +12,14 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/testkit"
 )
 
 // cluster plays the controllers, the kubelets and Patroni of one namespace. Behind an API server alone
@@ -48,7 +51,46 @@ func (c *cluster) turn() bool {
 		c.autoscaler(h)
 	}
 	c.orphans()
+	for _, s := range all[corev1.Service](c.seen) {
+		c.endpoints(s)
+	}
+	for _, r := range all[gatewayv1.HTTPRoute](c.seen) {
+		c.route(r)
+	}
 	return c.changed
+}
+
+// endpoints is the controller of EndpointSlices.
+func (c *cluster) endpoints(s *corev1.Service) {
+	after := testkit.Slice(s.Name, s.Labels)
+	after.Namespace, after.AddressType = c.namespace, discoveryv1.AddressTypeIPv4
+	for i, pod := range c.pods(s.Spec.Selector) {
+		testkit.AddEndpoint(after, pod)
+		after.Endpoints[i].Addresses = []string{fmt.Sprintf("10.0.0.%d", i+1)}
+	}
+	object, found := c.seen.now[id{discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), c.key(s.Name)}]
+	if !found {
+		c.create(after)
+		return
+	}
+	before := object.DeepCopyObject().(*discoveryv1.EndpointSlice)
+	if !reflect.DeepEqual(before.Endpoints, after.Endpoints) || !maps.Equal(before.Labels, after.Labels) {
+		before.Endpoints, before.Labels = after.Endpoints, after.Labels
+		c.update(before)
+	}
+}
+
+// route is a Gateway that accepts every route.
+func (c *cluster) route(r *gatewayv1.HTTPRoute) {
+	parents := len(r.Status.Parents)
+	if parents > 0 && r.Status.Parents[0].Conditions[0].ObservedGeneration == r.Generation {
+		return
+	}
+	testkit.Accept(r)
+	for i := range r.Status.Parents {
+		r.Status.Parents[i].ControllerName = "test.example/gateways"
+	}
+	c.status(r)
 }
 
 func (c *cluster) deployment(d *appsv1.Deployment) {
@@ -126,7 +168,8 @@ func (c *cluster) autoscaler(h *autoscalingv2.HorizontalPodAutoscaler) {
 	}
 }
 
-// orphans is the garbage collector for pods whose Deployment or StatefulSet is gone.
+// orphans is the garbage collector for pods whose Deployment or StatefulSet is gone, and for the
+// EndpointSlices of Services that are.
 func (c *cluster) orphans() {
 	owners := map[string]bool{}
 	for _, d := range all[appsv1.Deployment](c.seen) {
@@ -138,6 +181,15 @@ func (c *cluster) orphans() {
 	for _, pod := range all[corev1.Pod](c.seen) {
 		if !owners[pod.Name[:strings.LastIndex(pod.Name, "-")]] {
 			c.delete(pod)
+		}
+	}
+	services := map[string]bool{}
+	for _, s := range all[corev1.Service](c.seen) {
+		services[s.Name] = true
+	}
+	for _, slice := range all[discoveryv1.EndpointSlice](c.seen) {
+		if !services[slice.Name] {
+			c.delete(slice)
 		}
 	}
 }

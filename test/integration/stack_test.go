@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,6 +25,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/observe"
 	"github.com/scalableapp/scalableapp-operator/internal/plan"
+	"github.com/scalableapp/scalableapp-operator/internal/testkit"
 )
 
 // stack is one app in a namespace of its own, with a cluster around it and an operator that the test
@@ -50,10 +50,7 @@ var errDead = errors.New("the operator is dead")
 
 func newStack(t testing.TB) *stack {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		t.Fatal(err)
-	}
+	scheme := testkit.Scheme()
 	fast := rest.CopyConfig(config)
 	fast.QPS = -1
 	api, err := client.NewWithWatch(fast, client.Options{Scheme: scheme})
@@ -79,7 +76,8 @@ func (s *stack) restart() {
 		Client: k8s,
 		Observer: &observe.Observer{
 			Cached: s.seen.children(), Live: s.api, Scheme: s.api.Scheme(), Now: func() time.Time { return s.time },
-			Config: &observe.ConfigReader{Metadata: s.seen.config(), Live: s.api},
+			Config:   &observe.ConfigReader{Metadata: s.seen.config(), Live: s.api},
+			Gateways: observe.LiveGateways{Client: s.api},
 		},
 		Executor: &apply.Executor{Client: k8s, Live: s.api},
 		Recorder: s,
