@@ -4,6 +4,7 @@ package events
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -45,6 +46,9 @@ func rollout(before, after v1alpha1.RolloutStatus) []Event {
 	if after.Stage == v1alpha1.StageMigrating && before.Stage != after.Stage {
 		events = append(events, normal("MigrationStarted", "Migrate", "the migration of %s runs", name(after.Candidate)))
 	}
+	if same := name(after.Candidate) != "" && name(after.Candidate) == name(before.Candidate); same {
+		events = append(events, candidate(before, after)...)
+	}
 	if name(after.Stable) != "" && name(after.Stable) != name(before.Stable) {
 		events = append(events, normal("RolloutCompleted", "Rollout", "revision %s (%s) serves; before it served %s",
 			after.Stable.Revision, after.Stable.Image, orNothing(name(before.Stable))))
@@ -53,7 +57,48 @@ func rollout(before, after v1alpha1.RolloutStatus) []Event {
 		events = append(events, normal("RolloutReverted", "Rollout", "back to revision %s; %s is given up",
 			name(after.Stable), before.Candidate.Revision))
 	}
+	if name(before.Previous) != "" && after.Previous == nil {
+		events = append(events, normal("PreviousReleased", "Rollout", "the pods of %s are no longer kept", before.Previous.Revision))
+	}
 	return events
+}
+
+// candidate are the events of a candidate on its way.
+func candidate(before, after v1alpha1.RolloutStatus) []Event {
+	var events []Event
+	revision := after.Candidate.Revision
+	if shifts := after.Traffic != nil && len(after.Traffic.Backends) > 0; shifts && weight(before) != weight(after) {
+		events = append(events, normal("TrafficShifted", "Rollout", "%d%% of the traffic goes to %s; before it were %d%%",
+			weight(after), revision, weight(before)))
+	}
+	for _, g := range after.Gates {
+		i := slices.IndexFunc(before.Gates, func(old v1alpha1.GateStatus) bool { return old.Name == g.Name })
+		if was := i >= 0 && before.Gates[i].Verdict == g.Verdict; was || g.Verdict == v1alpha1.VerdictPending {
+			continue
+		}
+		words := fmt.Sprintf("gate %s at step %d of %d: %s %s", g.Name, after.Step, after.Steps, g.Value, g.Reason)
+		if g.Verdict == v1alpha1.VerdictPass {
+			events = append(events, normal("GatePassed", "Gate", "%s", words))
+		} else {
+			events = append(events, warning("Gate"+g.Verdict, "Gate", "%s", words))
+		}
+	}
+	switch {
+	case after.Failure != nil && before.Failure == nil:
+		events = append(events, warning("RolloutFailed", "Rollout", "%s is given up (%s): %s", revision, after.Failure.Reason, after.Failure.Message))
+	case after.Failure == nil && before.Failure != nil:
+		events = append(events, normal("RolloutRetried", "Rollout", "%s is tried again", revision))
+	case after.Stage != before.Stage && (after.Stage == v1alpha1.StageAwaitingApproval || after.Stage == v1alpha1.StageHeld):
+		events = append(events, normal("Rollout"+after.Stage, "Rollout", "%s", after.Message))
+	}
+	return events
+}
+
+func weight(s v1alpha1.RolloutStatus) int32 {
+	if s.Weight == nil {
+		return 0
+	}
+	return *s.Weight
 }
 
 // conditions are the transitions of conditions. Reconciling is left out: Ready says the same.

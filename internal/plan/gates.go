@@ -15,10 +15,10 @@ import (
 func (b *builder) judged() rollout.Judged {
 	stored := b.app.Status.Rollout
 	out := rollout.Judged{Invalid: b.invalidGates()}
-	if stored.StepStartedTime == nil || stored.Candidate == nil || stored.Candidate.Revision != b.target.Name {
+	if stored.Candidate == nil || stored.Candidate.Revision != b.target.Name {
 		return out
 	}
-	for _, spec := range b.stepGates() {
+	for _, spec := range rollout.Asked(b.app.Spec.Rollout.Gates, stored) {
 		before := v1alpha1.GateStatus{Name: spec.Name, Verdict: v1alpha1.VerdictPending}
 		if i := slices.IndexFunc(stored.Gates, func(g v1alpha1.GateStatus) bool { return g.Name == spec.Name }); i >= 0 {
 			before = stored.Gates[i]
@@ -34,15 +34,6 @@ func (b *builder) judged() rollout.Judged {
 		}
 	}
 	return out
-}
-
-// stepGates are the gates that are asked at the stored step.
-func (b *builder) stepGates() []v1alpha1.GateSpec {
-	when := v1alpha1.GateWithTraffic
-	if s := b.app.Status.Rollout; s.Step == 1 && s.Steps > 1 {
-		when = v1alpha1.GateBeforeTraffic
-	}
-	return gate.OfStep(b.app.Spec.Rollout.Gates, when)
 }
 
 // sample is what the gate's source said in this pass; nil if it was not asked.

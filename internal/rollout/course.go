@@ -2,10 +2,12 @@ package rollout
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/gate"
 )
 
 // Course is a strategy as steps of one machine.
@@ -53,22 +55,22 @@ type Rule struct {
 //	Rolling:   0 (one pod; only with gates before traffic), roll (gates)
 func NewCourse(spec *v1alpha1.RolloutSpec, gateway bool) Course {
 	c := Course{Strategy: spec.Strategy, Gateway: gateway}
-	before, with := rules(spec.Gates, v1alpha1.GateBeforeTraffic), rules(spec.Gates, v1alpha1.GateWithTraffic)
+	before, with, alone := rules(spec.Gates, 0), rules(spec.Gates, 1), rules(spec.Gates, 100)
 	switch spec.Strategy {
 	case v1alpha1.RolloutBlueGreen:
 		preview := Step{Scale: 100, Gates: before, Approval: spec.BlueGreen.Approval == v1alpha1.ApprovalRequired}
 		if n := spec.BlueGreen.PreviewReplicas; n != nil {
 			preview.Pods = *n
 		}
-		c.Steps = []Step{preview, {Weight: 100, Scale: 100, Gates: with}}
+		c.Steps = []Step{preview, {Weight: 100, Scale: 100, Gates: alone}}
 		c.Short = []Step{{Weight: 100, Scale: 100}}
 	case v1alpha1.RolloutCanary:
-		c.Steps = canarySteps(spec.Canary.Steps, before, with)
+		c.Steps = canarySteps(spec.Canary.Steps, before, with, alone)
 		c.Short = []Step{{Weight: 100, Scale: 100}}
 	default:
 		c.Strategy = v1alpha1.RolloutRolling
 		c.Short = []Step{{Weight: 100, Scale: 100, Roll: true}}
-		c.Steps = []Step{{Weight: 100, Scale: 100, Roll: true, Gates: with}}
+		c.Steps = []Step{{Weight: 100, Scale: 100, Roll: true, Gates: alone}}
 		if len(before) > 0 {
 			c.Steps = append([]Step{{Pods: 1, Gates: before}}, c.Steps...)
 		}
@@ -81,30 +83,58 @@ func defaultCanary() []v1alpha1.CanaryStep {
 	return []v1alpha1.CanaryStep{{Weight: 10, PauseSeconds: new(int32(60))}, {Weight: 50, PauseSeconds: new(int32(60))}}
 }
 
-func canarySteps(spec []v1alpha1.CanaryStep, before, with []Rule) []Step {
+func canarySteps(spec []v1alpha1.CanaryStep, before, with, alone []Rule) []Step {
 	if len(spec) == 0 {
 		spec = defaultCanary()
 	}
 	steps := []Step{{Scale: spec[0].Weight, Gates: before}}
 	for _, s := range spec {
 		step := Step{Weight: s.Weight, Scale: s.Weight, Gates: with, Approval: s.Approval == v1alpha1.ApprovalRequired}
+		if s.Weight == 100 {
+			step.Gates = alone
+		}
 		if s.PauseSeconds != nil {
 			step.Pause = time.Duration(*s.PauseSeconds) * time.Second
 		}
 		steps = append(steps, step)
 	}
 	if spec[len(spec)-1].Weight < 100 {
-		steps = append(steps, Step{Weight: 100, Scale: 100, Gates: with})
+		steps = append(steps, Step{Weight: 100, Scale: 100, Gates: alone})
 	}
 	return steps
 }
 
-func rules(gates []v1alpha1.GateSpec, when v1alpha1.GateTime) []Rule {
+// GatesAt are the gates that are asked at a step with that share of the traffic, as they are to be asked
+// there: without traffic those that need none; with all of it, those that need no other revision beside.
+func GatesAt(gates []v1alpha1.GateSpec, weight int32) []v1alpha1.GateSpec {
+	switch weight {
+	case 0:
+		return gate.OfStep(gates, v1alpha1.GateBeforeTraffic)
+	case 100:
+		return gate.Alone(gate.OfStep(gates, v1alpha1.GateWithTraffic))
+	default:
+		return gate.OfStep(gates, v1alpha1.GateWithTraffic)
+	}
+}
+
+// Asked are the gates that are asked at the step that is stored: none unless the step has all that it
+// needs.
+func Asked(gates []v1alpha1.GateSpec, stored v1alpha1.RolloutStatus) []v1alpha1.GateSpec {
+	weights := strings.Fields(stored.Plan)
+	if stored.StepStartedTime == nil || stored.Failure != nil || stored.Step < 1 || int(stored.Step) >= len(weights) {
+		return nil
+	}
+	weight, err := strconv.ParseInt(weights[stored.Step], 10, 32)
+	if err != nil {
+		return nil
+	}
+	return GatesAt(gates, int32(weight))
+}
+
+func rules(gates []v1alpha1.GateSpec, weight int32) []Rule {
 	var out []Rule
-	for i := range gates {
-		if gates[i].Time() == when {
-			out = append(out, Rule{Name: gates[i].Name, Abort: gates[i].OnInconclusive == v1alpha1.InconclusiveAbort})
-		}
+	for _, g := range GatesAt(gates, weight) {
+		out = append(out, Rule{Name: g.Name, Abort: g.OnInconclusive == v1alpha1.InconclusiveAbort})
 	}
 	return out
 }

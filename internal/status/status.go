@@ -4,6 +4,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,7 +51,7 @@ func Build(in Input) v1alpha1.ScalableAppStatus {
 		App:                appStatus(in),
 		Rollout:            in.Rollout.Status,
 		Database:           databaseStatus(in),
-		Endpoints:          endpoints(in.App),
+		Endpoints:          endpoints(in),
 	}
 	verdicts := []verdict{database(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
 	ready := summary(in, verdicts)
@@ -146,14 +147,23 @@ func complete(in Input) verdict {
 	return v
 }
 
+// serving is the number of pods that serve: ready pods of revisions that traffic is led to. Those that are
+// only kept, for a look at a candidate or for the way back, do not count.
 func serving(in Input) int32 {
 	var n int32
 	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, naming.ComponentApp)) {
-		if Serving(pod) {
+		if Serving(pod) && led(in.Rollout.Status.Traffic, pod.Labels[naming.LabelRevision]) {
 			n++
 		}
 	}
 	return n
+}
+
+// led says whether traffic is led to a revision.
+func led(t *v1alpha1.TrafficStatus, revision string) bool {
+	return t == nil || t.Service == "" || slices.ContainsFunc(t.Backends, func(b v1alpha1.BackendStatus) bool {
+		return b.Revision == revision && b.Weight > 0
+	})
 }
 
 // available is the condition Available: the app serves, whichever revision does it.
@@ -189,11 +199,15 @@ func appStatus(in Input) v1alpha1.AppStatus {
 	}
 }
 
-func endpoints(app *v1alpha1.ScalableApp) v1alpha1.EndpointsStatus {
+func endpoints(in Input) v1alpha1.EndpointsStatus {
+	app := in.App
 	address := func(service string, port int) string {
 		return fmt.Sprintf("%s.%s.svc:%d", service, app.Namespace, port)
 	}
 	e := v1alpha1.EndpointsStatus{App: address(naming.Service(app), 80)}
+	if c := in.Rollout.Status.Candidate; c != nil && c.Replicas > 0 {
+		e.Preview = address(c.Revision, 80)
+	}
 	if app.Spec.Database != nil && app.Spec.Database.Postgres != nil {
 		e.DatabaseReadWrite = address(naming.DatabaseReadWrite(app), 5432)
 		e.DatabaseReadOnly = address(naming.DatabaseReadOnly(app), 5432)
