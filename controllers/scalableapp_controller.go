@@ -2,10 +2,11 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -78,7 +79,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // the same success each time. Somebody else's write in between is a conflict:
 // then the pass is made again with the newer object.
 func (r *Reconciler) record(ctx context.Context, app *v1alpha1.ScalableApp, status v1alpha1.ScalableAppStatus) error {
-	if reflect.DeepEqual(normal(app.Status), normal(status)) {
+	if sameStored(&app.Status, &status) {
 		return nil
 	}
 	before := app.DeepCopy()
@@ -93,16 +94,12 @@ func (r *Reconciler) record(ctx context.Context, app *v1alpha1.ScalableApp, stat
 	return nil
 }
 
-// normal is a status as it reads after it was stored: times in whole seconds of one zone.
-func normal(s v1alpha1.ScalableAppStatus) v1alpha1.ScalableAppStatus {
-	out := *s.DeepCopy()
-	for i := range out.Conditions {
-		out.Conditions[i].LastTransitionTime = out.Conditions[i].LastTransitionTime.Rfc3339Copy()
-	}
-	if out.Rollout.ProgressTime != nil {
-		out.Rollout.ProgressTime = new(out.Rollout.ProgressTime.Rfc3339Copy())
-	}
-	return out
+// sameStored says whether two statuses read alike after they were stored: times are in whole seconds, of one
+// zone.
+func sameStored(a, b *v1alpha1.ScalableAppStatus) bool {
+	one, errOne := json.Marshal(a)
+	other, errOther := json.Marshal(b)
+	return errOne == nil && errOther == nil && bytes.Equal(one, other)
 }
 
 // failed says in status why the pass could not do what it wanted, and has it tried again.
