@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the end-to-end tests on the local cluster: hack/e2e.sh [FLAG OF GO TEST]...
-# They want a gateway, which is added if it is not there. A cluster that is up is used as it is and left up; one that this script starts is taken down again.
+# A cluster that is up is used and left up (a gateway, which they need, is added); one that this script starts
+# is taken down again.
 . "$(dirname "$0")/env.sh"
 
 if [ -z "$(find test/e2e -name '*_test.go' 2>/dev/null)" ]; then
