@@ -13,7 +13,7 @@ MODULES := . sample-app test/cluster
 
 ##@ The local cluster: Kubernetes on this machine, without Docker
 .PHONY: up
-up: ## Start everything: cluster, images, operator and a sample stack, and show it
+up: ## Start everything: cluster, images, operator and a sample stack, and show it (GATEWAY=1: with a Gateway)
 	@hack/up.sh
 
 .PHONY: down

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the end-to-end tests on the local cluster: hack/e2e.sh [FLAG OF GO TEST]...
-# A cluster that is up is used as it is and left up; one that this script starts is taken down again.
+# A cluster that is up is used and left up (a gateway, which they need, is added); one that this script starts
+# is taken down again.
 . "$(dirname "$0")/env.sh"
 
 if [ -z "$(find test/e2e -name '*_test.go' 2>/dev/null)" ]; then
@@ -10,6 +11,6 @@ fi
 if ! [ -e .cluster/kubeconfig ] || ! cluster kubectl get --raw /readyz >/dev/null 2>&1; then
     trap 'cluster down' EXIT
 fi
-NODES=${NODES:-2} hack/up.sh --no-sample
+NODES=${NODES:-2} GATEWAY=1 hack/up.sh --no-sample
 local_cluster
 go test ./test/e2e/... -count=1 -timeout 60m -v "$@"

@@ -2,7 +2,8 @@
 # Starts the local cluster with the operator and the sample stack, and shows what there is.
 #   hack/up.sh               all of it
 #   hack/up.sh --no-sample   cluster, images and operator: what the end-to-end tests need
-# Environment: NODES=1 is the number of nodes. A second run brings up to date what has changed.
+# Environment: NODES=1 is the number of nodes; GATEWAY=1 adds the Gateway API and a Gateway to lead traffic
+# through. A second run brings up to date what has changed.
 . "$(dirname "$0")/env.sh"
 
 # The sample app is built in two versions, so that there is something to upgrade to.
@@ -12,6 +13,9 @@ build_images() {
     hack/images.sh --tag 1.1.0 sample-app
 }
 
+UP=(up --nodes "${NODES:-1}")
+if [ "${GATEWAY:-0}" != 0 ]; then UP+=(--gateway); fi
+
 # Kubernetes is built, and the cluster started, while the images are built. On a machine that lacks
 # Debian's packages both would call apt-get, which tolerates no other: there only the builds overlap.
 start_cluster_and_images() {
@@ -19,12 +23,12 @@ start_cluster_and_images() {
     archives=$(mktemp)
     build_images >"$archives" 2> >(sed -u 's/^/    images  /' >&2) &
     if command -v containerd >/dev/null; then
-        cluster up --nodes "${NODES:-1}" || { kill $! && fail 'the cluster did not start; see above'; }
+        cluster "${UP[@]}" || { kill $! && fail 'the cluster did not start; see above'; }
         wait $! || images=$?
     else
         cluster binaries >/dev/null || { kill $! && fail 'Kubernetes could not be built; see above'; }
         wait $! || images=$?
-        [ "$images" != 0 ] || cluster up --nodes "${NODES:-1}"
+        [ "$images" != 0 ] || cluster "${UP[@]}"
     fi
     [ "$images" = 0 ] || fail 'the images could not be built; see above'
     mapfile -t ARCHIVES <"$archives"

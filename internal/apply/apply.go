@@ -90,17 +90,23 @@ func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object
 }
 
 // heard asks the API server whether the witnesses of a write still are as they were seen. If not, that
-// is a conflict: the pass is made again with a newer view.
+// is a conflict: the pass is made again with a newer view. The app is one that the pass has stored its
+// decision in, so it is the version after that which counts.
 func (x *Executor) heard(ctx context.Context, app *v1alpha1.ScalableApp, object components.Object) error {
 	for _, witness := range object.Witnesses {
-		deployment := &metav1.PartialObjectMetadata{}
-		deployment.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
-		err := x.Live.Get(ctx, client.ObjectKey{Namespace: app.Namespace, Name: witness.Name}, deployment)
+		kind, version := appsv1.SchemeGroupVersion.WithKind("Deployment"), witness.ResourceVersion
+		if witness.Kind == components.WitnessApp {
+			kind, version = v1alpha1.GroupVersion.WithKind("ScalableApp"), app.ResourceVersion
+		}
+		now := &metav1.PartialObjectMetadata{}
+		now.SetGroupVersionKind(kind)
+		err := x.Live.Get(ctx, client.ObjectKey{Namespace: app.Namespace, Name: witness.Name}, now)
 		if client.IgnoreNotFound(err) != nil {
 			return err
 		}
-		if err != nil || deployment.ResourceVersion != witness.ResourceVersion {
-			return apierrors.NewConflict(appsv1.Resource("deployments"), witness.Name, errors.New("it is no longer as it was seen"))
+		if err != nil || now.ResourceVersion != version {
+			resource := schema.GroupResource{Group: kind.Group, Resource: kind.Kind}
+			return apierrors.NewConflict(resource, witness.Name, errors.New("it is no longer as it was seen"))
 		}
 	}
 	return nil

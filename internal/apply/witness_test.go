@@ -6,27 +6,40 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/testkit"
 )
 
 func TestWitnesses(t *testing.T) {
-	app := &v1alpha1.ScalableApp{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "prod"}}
+	app := &v1alpha1.ScalableApp{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "prod", ResourceVersion: "9"}}
+	decidedSince := app.DeepCopy()
+	decidedSince.ResourceVersion = "8"
+	deleted := app.DeepCopy()
+	deleted.Name = "gone"
 	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "shop-a", Namespace: "prod", ResourceVersion: "7"}}
-	x := &Executor{Live: fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(deployment).Build()}
+	x := &Executor{Live: fake.NewClientBuilder().WithScheme(testkit.Scheme()).WithObjects(deployment, app).Build()}
+	decided := func(app *v1alpha1.ScalableApp) components.Witness {
+		return components.Decided(components.Input{App: app})
+	}
 	for name, c := range map[string]struct {
 		witness  components.Witness
 		conflict bool
+		// pass is the app as the pass knows it.
+		pass *v1alpha1.ScalableApp
 	}{
-		"as it was seen":  {components.Witness{Name: "shop-a", ResourceVersion: "7"}, false},
-		"changed since":   {components.Witness{Name: "shop-a", ResourceVersion: "6"}, true},
-		"gone since then": {components.Witness{Name: "shop-b", ResourceVersion: "6"}, true},
+		"as it was seen":  {components.Witness{Name: "shop-a", ResourceVersion: "7"}, false, app},
+		"changed since":   {components.Witness{Name: "shop-a", ResourceVersion: "6"}, true, app},
+		"gone since then": {components.Witness{Name: "shop-b", ResourceVersion: "6"}, true, app},
+
+		"the decision is the newest":          {decided(app), false, app},
+		"somebody has decided since":          {decided(app), true, decidedSince},
+		"the app is deleted in the meanwhile": {decided(deleted), true, deleted},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := x.heard(t.Context(), app, components.Object{Witnesses: []components.Witness{c.witness}})
+			err := x.heard(t.Context(), c.pass, components.Object{Witnesses: []components.Witness{c.witness}})
 			if apierrors.IsConflict(err) != c.conflict || (err != nil) != c.conflict {
 				t.Errorf("got %v, want a conflict: %v", err, c.conflict)
 			}

@@ -46,16 +46,35 @@ type Object struct {
 	Intent runtime.ApplyConfiguration
 	// Mode says how it is kept.
 	Mode Mode
-	// Witnesses are other Deployments that must still be as they were seen for this one to be written:
-	// what a revision may give up depends on what the others have.
+	// Witnesses must still be as they were seen for this one to be written: what a revision may give up
+	// depends on what the others have, and on what is decided of the rollout.
 	Witnesses []Witness
 	// IfVersion, when set, is the resourceVersion that the child must still have to be written: pods are
 	// taken away only from what is as it was seen, because a cache may lag.
 	IfVersion string
 }
 
-// Witness is a Deployment and the resourceVersion that it had when it was seen.
-type Witness struct{ Name, ResourceVersion string }
+// Witness is an object and the resourceVersion that it had when it was seen.
+type Witness struct {
+	// Kind is WitnessDeployment or WitnessApp.
+	Kind            WitnessKind
+	Name            string
+	ResourceVersion string
+}
+
+// WitnessKind is a kind of witnesses.
+type WitnessKind int
+
+const (
+	// WitnessDeployment is another revision's Deployment.
+	WitnessDeployment WitnessKind = iota
+	// WitnessApp is the ScalableApp itself, with the resourceVersion that it has once the pass has stored its
+	// decision; so it has none here. Should it have changed since, somebody else may have decided otherwise.
+	WitnessApp
+)
+
+// Decided has an object written only as long as the decision that it follows from is the newest.
+func Decided(in Input) Witness { return Witness{Kind: WitnessApp, Name: in.App.Name} }
 
 // owner is the owner reference that makes an object a child of the app.
 func owner(app *v1alpha1.ScalableApp) *metav1ac.OwnerReferenceApplyConfiguration {

@@ -18,14 +18,14 @@ const httpPort = 80
 func Traffic(in Input) []Object {
 	objects := []Object{{Intent: sharedService(in)}}
 	if s := in.Observed.Service(naming.Service(in.App)); s != nil {
-		objects[0].IfVersion = s.ResourceVersion
+		objects[0].IfVersion, objects[0].Witnesses = s.ResourceVersion, []Witness{Decided(in)}
 	}
 	if in.App.Spec.Traffic.Gateway == nil || !in.Observed.Gateways.Known {
 		return objects
 	}
 	r := Object{Intent: route(in)}
 	if in.Observed.Route != nil {
-		r.IfVersion = in.Observed.Route.ResourceVersion
+		r.IfVersion, r.Witnesses = in.Observed.Route.ResourceVersion, []Witness{Decided(in)}
 	}
 	return append(objects, r)
 }

@@ -79,6 +79,9 @@ func (b *builder) guarded(size rollout.Size, parts []components.Object) []compon
 		return parts
 	}
 	var witnesses []components.Witness
+	if *d.Spec.Replicas > size.Replicas {
+		witnesses = append(witnesses, components.Decided(b.in))
+	}
 	for _, other := range b.seen.Deployments {
 		if *d.Spec.Replicas > size.Replicas && other.Name != d.Name {
 			witnesses = append(witnesses, components.Witness{Name: other.Name, ResourceVersion: other.ResourceVersion})

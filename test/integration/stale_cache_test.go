@@ -160,3 +160,41 @@ func TestStaleCacheTakesNoPodsAway(t *testing.T) {
 	s.settle()
 	s.ready()
 }
+
+// An operator that was stopped between its decision and its writes, or that is no longer the leader and does
+// not know it, takes no pod away because of what was wanted then.
+func TestOldDecisionTakesNoPodAway(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.deploy(alone)
+	s.settle()
+	s.ready()
+	scale := func(n int32) { s.change(func(app *v1alpha1.ScalableApp) { app.Spec.App.Replicas = &n }) }
+
+	scale(2)
+	s.limit = len(s.writes) + 1
+	_, _ = s.pass() // it stores its decision and dies
+	s.restart()
+	before := s.replicas()
+	app := id{v1alpha1.GroupVersion.WithKind("ScalableApp"), s.key("shop")}
+	old := s.seen.now[app]
+	scale(3)
+	s.seen.frozen = maps.Clone(s.seen.now)
+	s.seen.frozen[app] = old
+	wrote := len(s.writes)
+	_, _ = s.pass()
+	s.seen.thaw()
+	if len(s.writes) != wrote {
+		t.Errorf("with the app as it was it wrote %v", s.writes[wrote:])
+	}
+	if got := s.replicas(); !noFewer(got, before) {
+		t.Errorf("pods were taken away: %v, and before %v", got, before)
+	}
+
+	s.seen.frozen = nil
+	scale(2) // and without a lag they are
+	s.settle()
+	if got := s.replicas(); noFewer(got, before) {
+		t.Errorf("no pod was taken away: %v", got)
+	}
+}

@@ -4,6 +4,7 @@ package build
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,8 @@ const KubernetesVersion = "v1.36.3"
 type module struct {
 	name  string
 	flags []string
+	// packages are those to build, if not the module's own.
+	packages string
 	// finish adds files to what was built.
 	finish func(dir string) error
 }
@@ -41,6 +44,14 @@ var addons = module{
 	name:   "addons",
 	flags:  []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w"},
 	finish: archiveImages,
+}
+
+// traefik is somebody else's program in a version that go.mod pins.
+var traefik = module{
+	name:     "traefik",
+	flags:    []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w"},
+	packages: "github.com/traefik/traefik/v3/cmd/traefik",
+	finish:   func(string) error { return nil },
 }
 
 // Components are the names under which the one Kubernetes binary runs.
@@ -69,6 +80,28 @@ func (b Builder) All() (string, error) {
 	hash := func(dir string) string { return dir[strings.LastIndexByte(dir, '-')+1:] }
 	all := filepath.Join(b.Layout.Cache, "bin", "all-"+hash(kube)+"-"+hash(extra))
 	return all, b.once(all, func(dir string) error { return linkAll(dir, kube, extra) })
+}
+
+// Traefik returns the program, building it if needed.
+func (b Builder) Traefik() (string, error) {
+	dir, err := b.ensure(traefik)
+	return filepath.Join(dir, "traefik"), err
+}
+
+// GatewayAPI returns the directory with the CRDs of the Gateway API in the version that the operator is
+// built with: they come with its Go module.
+func (b Builder) GatewayAPI() (string, error) {
+	cmd := exec.Command("go", "mod", "download", "-json", "sigs.k8s.io/gateway-api")
+	cmd.Dir = b.Layout.Root
+	out, err := cmd.Output()
+	var module struct{ Dir, Error string }
+	if err == nil {
+		err = json.Unmarshal(out, &module)
+	}
+	if err != nil || module.Dir == "" {
+		return "", fmt.Errorf("getting the module sigs.k8s.io/gateway-api: %w %s", err, module.Error)
+	}
+	return filepath.Join(module.Dir, "config", "crd", "standard"), nil
 }
 
 func (b Builder) ensure(m module) (string, error) {
@@ -135,7 +168,11 @@ func (b Builder) compile(m module, source, dir string) error {
 	return b.Progress.Step("building "+m.name+" (minutes the first time, then cached)", detail, func() error {
 		// -mod=readonly and GOWORK=off: the result must follow from the files that the hash covers.
 		args := append([]string{"build", "-v", "-mod=readonly", "-o", dir + "/"}, m.flags...)
-		cmd := exec.Command("go", append(args, "./...")...)
+		targets := "./..."
+		if m.packages != "" {
+			targets = m.packages
+		}
+		cmd := exec.Command("go", append(args, targets)...)
 		cmd.Dir = source
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
 		tail, err := countLines(cmd, &packages)

@@ -72,6 +72,7 @@ func (a app) change(run func(*cluster.Cluster) error) error {
 
 func (a app) up() *cobra.Command {
 	var o cluster.UpOptions
+	var gateway bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the cluster, or complete it; does nothing if it is healthy",
@@ -84,13 +85,31 @@ func (a app) up() *cobra.Command {
 			if err := debian.Ensure(a.progress); err != nil {
 				return err
 			}
-			return a.change(func(c *cluster.Cluster) error { return c.Up(o) })
+			return a.change(func(c *cluster.Cluster) (err error) {
+				if gateway {
+					if o.Gateway, err = a.gateway(); err != nil {
+						return err
+					}
+				}
+				return c.Up(o)
+			})
 		},
 	}
 	cmd.Flags().IntVar(&o.Nodes, "nodes", 1, "number of nodes")
 	cmd.Flags().BoolVar(&o.Replace, "replace", false, "remove another checkout's cluster if one is up")
+	cmd.Flags().BoolVar(&gateway, "gateway", false, "with the Gateway API and a Gateway (Traefik)")
 	cmd.Flags().BoolVar(&o.Durable, "durable", false, "let etcd wait for the disk (only where durability is measured)")
 	return cmd
+}
+
+// gateway has everything at hand that a gateway needs.
+func (a app) gateway() (*cluster.Gateway, error) {
+	program, err := a.builder().Traefik()
+	if err != nil {
+		return nil, err
+	}
+	crds, err := a.builder().GatewayAPI()
+	return &cluster.Gateway{Program: program, CRDs: crds}, err
 }
 
 func (a app) down() *cobra.Command {
@@ -143,8 +162,12 @@ func (a app) binaries() *cobra.Command {
 				dir, err = a.builder().All()
 			case "kube":
 				dir, err = a.builder().Kubernetes()
+			case "traefik":
+				if dir, err = a.builder().Traefik(); err == nil {
+					dir = filepath.Dir(dir)
+				}
 			default:
-				return fmt.Errorf("--only %s: can be kube", only)
+				return fmt.Errorf("--only %s: can be kube or traefik", only)
 			}
 			if err == nil {
 				fmt.Fprintln(cmd.OutOrStdout(), dir)
@@ -152,7 +175,7 @@ func (a app) binaries() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&only, "only", "", "kube: only Kubernetes, etcd and kubectl")
+	cmd.Flags().StringVar(&only, "only", "", "kube: only Kubernetes, etcd and kubectl; traefik: only that")
 	return cmd
 }
 
@@ -176,6 +199,9 @@ func (a app) env() *cobra.Command {
 			bin, err := a.builder().Kubernetes()
 			if err == nil {
 				fmt.Fprintf(cmd.OutOrStdout(), "export KUBECONFIG=%s; export PATH=%s:$PATH\n", a.layout.Kubeconfig(), bin)
+				if (&cluster.Cluster{Layout: a.layout}).HasGateway() {
+					fmt.Fprintf(cmd.OutOrStdout(), "export GATEWAY=%s\n", cluster.GatewayURL())
+				}
 			}
 			return err
 		},

@@ -50,6 +50,7 @@ func (c *Cluster) makePKI() error {
 		"kube-scheduler":           {Name: "system:kube-scheduler"},
 		"kube-proxy":               {Name: "system:kube-proxy"},
 		"provisioner":              {Name: "local-cluster:provisioner"},
+		gatewayProcess:             {Name: "local-cluster:traefik"},
 		"kube-apiserver": {
 			Name:     "kube-apiserver",
 			DNSNames: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},

@@ -73,7 +73,7 @@ func (c *Cluster) remains() bool {
 // went first hangs. It goes on after an error, to remove as much as it can.
 func (c *Cluster) teardown(state string, keep keep) error {
 	nodes := c.Nodes()
-	errs := []error{forNodes(nodes, c.stopNode)}
+	errs := []error{forNodes(nodes, c.stopNode), c.store().Stop(gatewayProcess, 10*time.Second)}
 	for i := len(controlPlane) - 1; i >= 0; i-- {
 		errs = append(errs, c.store().Stop(controlPlane[i], 10*time.Second))
 	}

@@ -23,6 +23,9 @@ func (c *Cluster) Status(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "PROCESS\tPID\tSTATE")
 	names := append([]string{}, controlPlane...)
+	if c.HasGateway() {
+		names = append(names, gatewayProcess)
+	}
 	for _, node := range c.Nodes() {
 		names = append(names, node.processes()...)
 		if _, err := c.store().Load(node.delayProcess()); err == nil {
@@ -46,6 +49,13 @@ func (c *Cluster) Status(out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "\n%smetrics API available: %t\n", list, c.metricsReady())
+	if !c.HasGateway() {
+		return nil
+	}
+	if err := c.gatewayReady(); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	fmt.Fprintf(out, "GATEWAY=%s (Gateway gateway-system/web, class traefik)\n", GatewayURL())
 	return nil
 }
 

@@ -14,6 +14,8 @@ type UpOptions struct {
 	Nodes   int
 	Replace bool // remove another checkout's cluster
 	Durable bool // etcd waits for the disk
+	// Gateway is to run; nil leaves it as it is.
+	Gateway *Gateway
 }
 
 // Up brings the cluster up: it does nothing to one that is healthy, starts nodes that are missing, and
@@ -28,7 +30,7 @@ func (c *Cluster) Up(o UpOptions) error {
 	}
 	err := c.apiHealthy()
 	if err == nil {
-		return c.withLogHint(c.complete(o.Nodes))
+		return c.withLogHint(c.complete(o))
 	}
 	if c.remains() {
 		c.Progress.Say("  the control plane is not healthy (%v): starting afresh", firstLine(err))
@@ -39,10 +41,10 @@ func (c *Cluster) Up(o UpOptions) error {
 	return c.withLogHint(c.fresh(o))
 }
 
-// complete starts the nodes that a running cluster lacks.
-func (c *Cluster) complete(count int) error {
+// complete starts the nodes that a running cluster lacks, and the gateway.
+func (c *Cluster) complete(o UpOptions) error {
 	all := c.Nodes()
-	for number := 1; number <= count; number++ {
+	for number := 1; number <= o.Nodes; number++ {
 		if !slices.Contains(all, Node{number}) {
 			all = append(all, Node{number})
 		}
@@ -58,7 +60,7 @@ func (c *Cluster) complete(count int) error {
 			return err
 		}
 	}
-	return c.settle(all)
+	return c.settle(all, o.Gateway)
 }
 
 func (c *Cluster) fresh(o UpOptions) error {
@@ -90,12 +92,17 @@ func (c *Cluster) fresh(o UpOptions) error {
 	if err := forNodes(nodes, c.joinNode); err != nil {
 		return err
 	}
-	return c.settle(nodes)
+	return c.settle(nodes, o.Gateway)
 }
 
-// settle waits until pods can be used on all nodes. The metrics API comes by itself a little later and
+// settle starts the gateway and waits until pods can be used on all nodes. The metrics API comes by itself a little later and
 // is not waited for: it needs two rounds of measurements.
-func (c *Cluster) settle(nodes []Node) error {
+func (c *Cluster) settle(nodes []Node, gateway *Gateway) error {
+	if gateway != nil {
+		if err := c.ensureGateway(*gateway); err != nil {
+			return err
+		}
+	}
 	ready := func() error { return errors.Join(c.nodesReady(nodes, time.Time{}), c.dnsReady()) }
 	if ready() != nil {
 		err := c.Progress.Step("waiting for "+nodeNames(nodes)+" and CoreDNS", nil, func() error { return waitFor(3*time.Minute, ready) })
@@ -108,6 +115,9 @@ func (c *Cluster) settle(nodes []Node) error {
 		metrics = "metrics API follows within half a minute"
 	}
 	c.Progress.Say("cluster is up after %s: %s ready, %s", c.Progress.Elapsed(), nodeNames(nodes), metrics)
+	if gateway != nil {
+		c.Progress.Say("Gateway gateway-system/web listens at %s", GatewayURL())
+	}
 	c.Progress.Say("export KUBECONFIG=%s", c.Layout.Kubeconfig())
 	return nil
 }
