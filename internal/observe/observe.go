@@ -38,6 +38,8 @@ type Observer struct {
 	Now func() time.Time
 	// Config remembers the content of the user's ConfigMaps.
 	Config *ConfigReader
+	// Gates asks the gates of rollouts. Without it they say nothing.
+	Gates *Gates
 }
 
 // Observe makes the snapshot of one app.
@@ -47,7 +49,7 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
 	for _, read := range []func(context.Context, *v1alpha1.ScalableApp, *state.Observed) error{
-		o.children, o.config, o.external, o.storageClasses, o.warnings,
+		o.children, o.config, o.external, o.storageClasses, o.warnings, o.gates,
 	} {
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err
