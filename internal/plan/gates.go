@@ -7,6 +7,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/gate"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/rollout"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
@@ -55,9 +56,22 @@ func (b *builder) invalidGates() []string {
 	return invalid
 }
 
-// gateJobs are the Jobs of the gates of the decided step.
+// gateJobs are the Jobs of the gates of the decided step. One of the step before has to go first.
 func (b *builder) gateJobs() []components.Object {
-	return nil
+	var jobs []components.Object
+	for _, spec := range rollout.Asked(b.app.Spec.Rollout.Gates, b.decision.Status) {
+		if spec.Job != nil && !b.gateOutdated(naming.Gate(b.target.Name, spec.Name)) {
+			jobs = append(jobs, components.Gate(b.in, b.target, &spec, b.decision.Status.Attempt, b.decision.Status.Step))
+		}
+	}
+	return jobs
+}
+
+// gateOutdated says whether a Job is that of a gate, made for another step or attempt than the decided one.
+func (b *builder) gateOutdated(name string) bool {
+	job := b.seen.Job(name)
+	return job != nil && job.Labels[naming.LabelComponent] == naming.ComponentGate &&
+		components.GateOutdated(job, b.decision.Status.Attempt, b.decision.Status.Step)
 }
 
 // marks are what a revision's record remembers of it.

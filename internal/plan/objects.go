@@ -150,7 +150,7 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 			deletions = append(deletions, child)
 		case child.Kind == "Job" && child.Name == naming.Migration(b.target.Name) && b.neverRan():
 			deletions = append(deletions, child)
-		case child.Kind == "Job" && b.outdated(b.seen.Job(child.Name)):
+		case child.Kind == "Job" && (b.outdated(b.seen.Job(child.Name)) || b.gateOutdated(child.Name)):
 			deletions = append(deletions, child)
 		case !child.Owned || wanted[child.Kind+"/"+child.Name]:
 		case bound[child.Component]: // the spec has dropped it, but a revision that uses it still runs

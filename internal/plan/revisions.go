@@ -96,12 +96,18 @@ func (b *builder) migration() rollout.Migration {
 	}
 }
 
-// outdated says whether a Job was made in an attempt of the rollout before this one: after a retry it is made
-// anew.
+// outdated says whether a migration's Job was made in an attempt of the rollout before this one: after a retry
+// it is made anew. One that runs for a candidate that was given up is of no use either.
 func (b *builder) outdated(job *batchv1.Job) bool {
+	if job == nil || job.Labels[naming.LabelComponent] != naming.ComponentMigration {
+		return false
+	}
 	attempt, err := strconv.Atoi(job.Annotations[naming.AnnotationAttempt])
 	c := b.app.Status.Rollout.Candidate
-	return err == nil && c != nil && c.Revision == job.Labels[naming.LabelRevision] && int32(attempt) < b.app.Status.Rollout.Attempt
+	if err != nil || c == nil || c.Revision != job.Labels[naming.LabelRevision] {
+		return false
+	}
+	return int32(attempt) < b.app.Status.Rollout.Attempt || b.app.Status.Rollout.Failure != nil && !ended(job)
 }
 
 // proven says whether the target was rolled out in full before.
@@ -135,8 +141,8 @@ func (b *builder) neverRan() bool {
 // up while it ran. Its Job is deleted, but its pod has time to end.
 func (b *builder) otherMigration() string {
 	for _, job := range b.seen.Jobs {
-		ended := jobCondition(job, batchv1.JobComplete) || jobCondition(job, batchv1.JobFailed)
-		if name := job.Labels[naming.LabelRevision]; name != b.target.Name && !ended {
+		migrates := job.Labels[naming.LabelComponent] == naming.ComponentMigration
+		if name := job.Labels[naming.LabelRevision]; name != b.target.Name && migrates && !ended(job) {
 			return name
 		}
 	}
@@ -147,6 +153,10 @@ func (b *builder) otherMigration() string {
 		}
 	}
 	return ""
+}
+
+func ended(job *batchv1.Job) bool {
+	return jobCondition(job, batchv1.JobComplete) || jobCondition(job, batchv1.JobFailed)
 }
 
 func jobCondition(job *batchv1.Job, kind batchv1.JobConditionType) bool {
