@@ -147,7 +147,7 @@ func TestCLISteers(t *testing.T) {
 	c.want(1, []string{`no ScalableApp "shpo" in namespace`, "there is: shop"}, "status", "shpo")
 
 	c.want(0, []string{"scalableapp.apps.scalableapp.dev/shop image set (server dry run)"}, "set", "image", "shop", "two", "--dry-run=server")
-	c.want(1, []string{"--dry-run is none or server"}, "set", "image", "shop", "two", "--dry-run=maybe")
+	c.want(1, []string{"--dry-run is none, client or server"}, "set", "image", "shop", "two", "--dry-run=maybe")
 	c.want(1, []string{"output format"}, "set", "image", "shop", "two", "-o", "nonsense")
 	if c.app().Spec.App.Image != "one" {
 		t.Fatal("a dry run or a wrong flag has written")
