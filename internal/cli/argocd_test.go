@@ -36,7 +36,9 @@ func runLua(t *testing.T, script string, app *v1alpha1.ScalableApp) lua.LValue {
 	}
 	l := lua.NewState(lua.Options{SkipOpenLibs: true})
 	t.Cleanup(l.Close)
-	for name, open := range map[string]lua.LGFunction{lua.LoadLibName: lua.OpenPackage, lua.BaseLibName: lua.OpenBase, lua.TabLibName: lua.OpenTable} {
+	for name, open := range map[string]lua.LGFunction{
+		lua.LoadLibName: lua.OpenPackage, lua.BaseLibName: lua.OpenBase, lua.TabLibName: lua.OpenTable,
+	} {
 		if err := l.CallByParam(lua.P{Fn: l.NewFunction(open), Protect: true}, lua.LString(name)); err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +238,7 @@ func TestArgoConfigMap(t *testing.T) {
 		t.Fatal(err)
 	}
 	kind := v1alpha1.GroupVersion.Group + "_ScalableApp"
-	patch, err := yaml.Marshal(m{"data": m{
+	patch, err := yaml.Marshal(m{"apiVersion": "v1", "kind": "ConfigMap", "metadata": m{"name": "argocd-cm"}, "data": m{
 		"resource.customizations.health." + kind:  read("health.lua"),
 		"resource.customizations.actions." + kind: string(actions),
 	}})

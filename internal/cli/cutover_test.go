@@ -78,7 +78,8 @@ func inconclusive() *v1alpha1.ScalableApp {
 func aborting() *v1alpha1.ScalableApp {
 	app := standing(canary(), v1alpha1.StageAborting, v1alpha1.ReasonGateFailed, "gate errors failed; the traffic goes back to shop-a")
 	r := &app.Status.Rollout
-	r.Weight, r.ActualWeight, r.DrainTime, r.StepStartedTime = new(int32(0)), new(int32(10)), new(metav1.NewTime(noon.Add(30*time.Second))), nil
+	r.Weight, r.ActualWeight, r.StepStartedTime = new(int32(0)), new(int32(10)), nil
+	r.DrainTime = new(metav1.NewTime(noon.Add(30 * time.Second)))
 	r.Gates[0].Verdict, r.Gates[0].Value, r.Gates[0].Failures, r.Gates[0].Reason = v1alpha1.VerdictFail, "0.2", 1, "200 of 1000 requests"
 	r.Failure = &v1alpha1.FailureStatus{Reason: v1alpha1.ReasonGateFailed, Message: "gate errors failed", Time: *ago(5 * time.Second)}
 	r.Traffic.Backends = []v1alpha1.BackendStatus{{Revision: "shop-a", Weight: 100, Highest: 100}, {Revision: "shop-b", Highest: 10}}

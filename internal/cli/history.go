@@ -123,7 +123,8 @@ func historyText(app *v1alpha1.ScalableApp, history []past, now time.Time) (stri
 			change = orDash(strings.Join(words, ", "))
 		}
 		age := duration.HumanDuration(now.Sub(r.made))
-		fmt.Fprintf(out, "%d\t%s\t%s\t%s\t%s\t%s\n", r.number, r.Name, r.Inputs.App.Image, age, orDash(commas(roleOf(app, r.Name), provenWord(r))), change)
+		what := orDash(commas(roleOf(app, r.Name), provenWord(r)))
+		fmt.Fprintf(out, "%d\t%s\t%s\t%s\t%s\t%s\n", r.number, r.Name, r.Inputs.App.Image, age, what, change)
 	}
 	if c := app.Status.Rollout.Candidate; c != nil && find(history, c.Revision) == nil {
 		fmt.Fprintf(out, "%d\t%s\t%s\t-\t%s\tnot begun: %s\n", c.Number, c.Revision, c.Image, roleCandidate, app.Status.Rollout.Message)

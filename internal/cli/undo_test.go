@@ -118,7 +118,7 @@ func TestUndoTarget(t *testing.T) {
 	afterRestart := []past{plain[0], plain[1], record(3, "r", "shop:2", restarted)}
 	neverRan := []past{plain[0], record(2, "m", "shop:2", migrates(v1alpha1.RollbackSafeYes)), plain[2]}
 	neverRan[1].migrated = false
-	marked := []past{record(1, "a", "shop:1", nil), record(2, "b", "shop:2", nil), record(3, "c", "shop:3", nil), record(4, "d", "shop:4", nil)}
+	marked := []past{plain[0], plain[1], plain[2], record(4, "d", "shop:4", nil)}
 	marked[1].proven, marked[3].proven = true, true // 3 failed
 	oneWay := []past{plain[0], record(2, "m", "shop:2", migrates(v1alpha1.RollbackSafeNo)), plain[2]}
 	for name, c := range map[string]struct {

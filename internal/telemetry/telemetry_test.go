@@ -97,7 +97,9 @@ func TestObserve(t *testing.T) {
 		w.Observe(a, before, after)
 	}
 	// A canary of 100 s, whose second step has gates of all kinds.
-	all := []v1alpha1.GateStatus{gate("up", "Pass"), gate("errors", "Fail"), gate("smoke", "Inconclusive"), gate("ask", "Pass"), gate("gone", "Pass")}
+	all := []v1alpha1.GateStatus{
+		gate("up", "Pass"), gate("errors", "Fail"), gate("smoke", "Inconclusive"), gate("ask", "Pass"), gate("gone", "Pass"),
+	}
 	goes(shop, 0, at("a", "", stable), at("a", "b", progressing, step(1)))
 	goes(shop, 40*time.Second, at("a", "b", progressing, step(1)), at("a", "b", progressing, step(2, all...)))
 	goes(shop, 60*time.Second, at("a", "b", progressing, step(2, all...)), at("b", "", stable))
