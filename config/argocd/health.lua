@@ -43,14 +43,17 @@ if said ~= nil and said ~= rollout.handledAction and rollout.candidate ~= nil an
   end
 end
 
-if stalled ~= nil and stalled.status == "True" then
+if rollout.stage == "Inconclusive" and obj.spec.paused ~= true and
+  (stalled == nil or stalled.reason == "GateInconclusive") then
+  hs.status, hs.message = "Suspended", say(rollout.stage, rollout.message) -- it is stalled, but nothing has failed
+elseif stalled ~= nil and stalled.status == "True" then
   hs.status, hs.message = "Degraded", say(stalled.reason, stalled.message)
 elseif rollout.stage == "Failed" then
   local failure = rollout.failure or {}
   hs.status, hs.message = "Degraded", say(failure.reason or "Failed", rollout.message or failure.message)
 elseif obj.spec.paused == true then
   hs.status, hs.message = "Suspended", say("Paused", rollout.message or "spec.paused is true")
-elseif rollout.stage == "AwaitingApproval" or rollout.stage == "Inconclusive" then
+elseif rollout.stage == "AwaitingApproval" then
   hs.status, hs.message = "Suspended", say(rollout.stage, rollout.message)
 elseif rollout.stage == "Aborting" then
   hs.message = say("Aborting", rollout.message)

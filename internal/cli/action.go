@@ -10,24 +10,16 @@ import (
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
-)
-
-// The verbs of a person's word about a rollout (naming.AnnotationAction).
-const (
-	verbPromote     = "promote"
-	verbPromoteFull = "promote-full"
-	verbAbort       = "abort"
-	verbAbortForce  = "abort-force"
-	verbRetry       = "retry"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
 )
 
 func (o *options) promoteCommand() *cobra.Command {
 	var full bool
 	command := &cobra.Command{
 		Use:   "promote NAME [--full]",
-		Short: "Let a rollout go on: past the approval, the pause and the silent gates of its step",
-		Long: `Let a rollout go on from the step that it is at, past its pause, its approval and its gates that are
-inconclusive. A gate that fails still takes the app back.
+		Short: "Let a rollout go on: past the approval, the pause and the gates of its step",
+		Long: `Let a rollout go on from the step that it is at, past its pause, its approval and its gates that have not
+passed yet. At the next step its gates are asked anew, and one that fails takes the app back.
 
 With --full it goes on to the end, past all steps and gates. Pods and traffic still count: no traffic
 goes to pods that do not serve.
@@ -103,19 +95,20 @@ func promote(app *v1alpha1.ScalableApp, full bool) (object, string, error) {
 		return nil, "", unfit(app)
 	case r.Candidate == nil:
 		return nil, "", fmt.Errorf("nothing of %s is rolled out, so there is nothing to promote; `kubectl scalableapp status %s` says how it is", app.Name, app.Name)
+	case frozen(app) && full:
+		// Its traffic was left where it is, so it can go on from there.
 	case failed(app):
 		return nil, "", fmt.Errorf("%s does not go on: it failed%s. `kubectl scalableapp retry %s` tries it again from its first step",
 			people(r.Candidate), failureWords(r), app.Name)
-	case full:
-		return speak(app, verbPromoteFull, fmt.Sprintf(
-			"%s takes over in full, past all steps, pauses, approvals and gates. Pods and traffic still count: it gets traffic as its pods serve.\n",
-			people(r.Candidate)))
-	case r.StepStartedTime == nil:
-		return nil, "", fmt.Errorf("%s waits for no person%s. promote passes over the pause, the approval and the silent gates of a step, not over pods and "+
+	case !full && r.StepStartedTime == nil:
+		return nil, "", fmt.Errorf("%s waits for no person%s. promote passes over the pause, the approval and the gates of a step, not over pods and "+
 			"traffic: wait (`kubectl scalableapp status %s --wait`), or pass over all that follows with --full", at(r), because(r), app.Name)
-	default:
-		return speak(app, verbPromote, promoteWords(app))
+	case !full:
+		return speak(app, rollout.VerbPromote, promoteWords(app))
 	}
+	return speak(app, rollout.VerbPromoteFull, fmt.Sprintf(
+		"%s takes over in full, past all steps, pauses, approvals and gates. Pods and traffic still count: it gets traffic as its pods serve.\n",
+		people(r.Candidate)))
 }
 
 func promoteWords(app *v1alpha1.ScalableApp) string {
@@ -124,18 +117,18 @@ func promoteWords(app *v1alpha1.ScalableApp) string {
 	if r.Step < r.Steps {
 		next = fmt.Sprintf("step %d follows", r.Step+1)
 		if steps := knownSteps(app); steps != nil {
-			next += " (" + steps[r.Step].share() + ")"
+			next += " (" + share(steps[r.Step]) + ")"
 		}
 	}
-	text := fmt.Sprintf("%s goes on past what is left of its pause, its approval and its inconclusive gates; %s.\n", at(r), next)
-	var pending []string
+	text := fmt.Sprintf("%s goes on past what is left of its pause, its approval and its gates; %s.\n", at(r), next)
+	var open []string
 	for _, gate := range r.Gates {
-		if gate.Verdict == v1alpha1.VerdictPending {
-			pending = append(pending, gate.Name)
+		if gate.Verdict != v1alpha1.VerdictPass {
+			open = append(open, gate.Name)
 		}
 	}
-	if len(pending) > 0 {
-		text += fmt.Sprintf("Not decided yet: %s. A gate that fails still takes the app back.\n", strings.Join(pending, ", "))
+	if len(open) > 0 {
+		text += fmt.Sprintf("Passed over although they have not passed: %s.\n", strings.Join(open, ", "))
 	}
 	return text
 }
@@ -156,17 +149,18 @@ func abort(app *v1alpha1.ScalableApp, history []past, force bool) (object, strin
 	case frozen(app) && !force:
 		return nil, "", fmt.Errorf("%s has failed, and its migration is not rollbackSafe: %s may not work on the database as it is now. "+
 			"Deploy a new version that mends it, `kubectl scalableapp retry %s`, or go back all the same with --force", people(r.Candidate), people(r.Stable), app.Name)
-	case r.Stage == v1alpha1.StageAborting && !frozen(app):
-		return nil, "", fmt.Errorf("%s goes back already%s", app.Name, failureWords(r))
+	case r.Stage == v1alpha1.StageAborting && !force:
+		return nil, "", fmt.Errorf("%s goes back already%s; --force has it not wait for pods of the revision before", app.Name, failureWords(r))
+	case r.Stage == v1alpha1.StageAborting:
 	case failed(app) && !frozen(app):
 		return nil, "", fmt.Errorf("%s failed already%s. `kubectl scalableapp retry %s` tries it again, or set a new image", people(r.Candidate), failureWords(r), app.Name)
 	case !force && oneWay(r, history):
 		return nil, "", fmt.Errorf("the migration of %s has changed the database so that %s may not work on it (rollbackSafe: No). "+
 			"Deploy a new version that mends it, or go back all the same with --force", people(r.Candidate), people(r.Stable))
 	}
-	verb := verbAbort
+	verb := rollout.VerbAbort
 	if force {
-		verb = verbAbortForce
+		verb = rollout.VerbAbortForce
 	}
 	return speak(app, verb, fmt.Sprintf("The traffic goes back to %s, then the pods of %s go.\n"+
 		"It is not tried again before `kubectl scalableapp retry %s` or a new version of spec.app.\n", people(r.Stable), people(r.Candidate), app.Name))
@@ -191,10 +185,13 @@ func retry(app *v1alpha1.ScalableApp) (object, string, error) {
 		return nil, "", unfit(app)
 	case r.Candidate == nil:
 		return nil, "", fmt.Errorf("nothing of %s has failed; `kubectl scalableapp restart %s` replaces the pods of what runs", app.Name, app.Name)
+	case !failed(app) && r.Stage == v1alpha1.StageFailed: // the first of all
+		return nil, "", fmt.Errorf("%s is not given up, because there is none before it: it goes on by itself when what it lacks is there%s",
+			people(r.Candidate), because(r))
 	case !failed(app):
 		return nil, "", fmt.Errorf("%s has not failed, so there is nothing to try again%s", people(r.Candidate), because(r))
 	}
-	return speak(app, verbRetry, fmt.Sprintf("%s is tried again from its first step, with all its gates. Before, it failed%s.\n",
+	return speak(app, rollout.VerbRetry, fmt.Sprintf("%s is tried again from its first step, with all its gates. Before, it failed%s.\n",
 		people(r.Candidate), failureWords(r)))
 }
 
@@ -213,14 +210,13 @@ func unfit(app *v1alpha1.ScalableApp) error {
 
 // failed says whether the candidate is given up.
 func failed(app *v1alpha1.ScalableApp) bool {
-	r := app.Status.Rollout
-	return r.Candidate != nil && (r.Failure != nil || r.Stage == v1alpha1.StageFailed || r.Stage == v1alpha1.StageAborting || frozen(app))
+	return app.Status.Rollout.Candidate != nil && app.Status.Rollout.Failure != nil
 }
 
-// frozen says whether a candidate has failed that cannot simply be given up, because of its migration.
+// frozen says whether a failed candidate keeps its traffic, because of its migration.
 func frozen(app *v1alpha1.ScalableApp) bool {
 	stalled := meta.FindStatusCondition(app.Status.Conditions, v1alpha1.ConditionStalled)
-	return app.Status.Rollout.Candidate != nil && stalled != nil && stalled.Reason == v1alpha1.ReasonRollbackUnsafe
+	return failed(app) && stalled != nil && stalled.Reason == v1alpha1.ReasonRollbackUnsafe
 }
 
 // speak is the write of a person's word, unless it was said already.
@@ -233,7 +229,7 @@ func speak(app *v1alpha1.ScalableApp, verb, said string) (object, string, error)
 		return nil, "", fmt.Errorf("%s was asked for already, and the operator has heard it%s", verb, because(r))
 	case unheard == verb:
 		return nil, "", fmt.Errorf("%s was asked for already, and the operator has not acted on it yet: does it run, and is %s not paused?", verb, app.Name)
-	case strings.HasPrefix(unheard, verbAbort) && !strings.HasPrefix(verb, verbAbort):
+	case strings.HasPrefix(unheard, rollout.VerbAbort) && !strings.HasPrefix(verb, rollout.VerbAbort):
 		return nil, "", fmt.Errorf("%s is to be aborted, and the operator has not acted on it yet; nothing goes before that", people(r.Candidate))
 	}
 	return annotations(object{naming.AnnotationAction: text}), said, nil
@@ -243,7 +239,7 @@ func speak(app *v1alpha1.ScalableApp, verb, said string) (object, string, error)
 // else.
 func word(verb string, r v1alpha1.RolloutStatus) string {
 	text := fmt.Sprintf("%s:%s:%d", verb, r.Candidate.Revision, r.Attempt)
-	if verb == verbPromote {
+	if verb == rollout.VerbPromote {
 		text += fmt.Sprintf(":%d", r.Step)
 	}
 	return text
@@ -256,7 +252,7 @@ func unheardVerb(app *v1alpha1.ScalableApp) string {
 	if r.Candidate == nil || said == "" || said == r.HandledAction {
 		return ""
 	}
-	for _, verb := range []string{verbPromote, verbPromoteFull, verbAbort, verbAbortForce, verbRetry} {
+	for _, verb := range []string{rollout.VerbPromote, rollout.VerbPromoteFull, rollout.VerbAbort, rollout.VerbAbortForce, rollout.VerbRetry} {
 		if said == word(verb, r) {
 			return verb
 		}

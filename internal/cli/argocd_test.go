@@ -15,6 +15,7 @@ import (
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
 )
 
 // What Argo CD says and offers is the same as what the plugin says and offers, so both are tested on the same
@@ -136,10 +137,10 @@ func TestArgoHealth(t *testing.T) {
 		"ready":           "Healthy | 2 of 2 pods serve shop:1",
 		"unseen":          "Progressing | the operator has not seen the newest change yet",
 		"never looked at": "Progressing | the operator has not looked at it yet",
-		"awaiting":        "Suspended | AwaitingApproval: step 2 of shop-b waits for approval",
-		"inconclusive":    "Suspended | Inconclusive: gate errors says nothing: no pod has metrics",
-		"aborting":        "Progressing | Aborting: gate errors failed; the traffic goes back to shop-a",
-		"failed":          "Degraded | GateFailed: shop-b is given up: gate errors failed",
+		"awaiting":        "Suspended | AwaitingApproval: " + awaiting().Status.Rollout.Message,
+		"inconclusive":    "Suspended | Inconclusive: " + inconclusive().Status.Rollout.Message,
+		"aborting":        "Progressing | Aborting: " + aborting().Status.Rollout.Message,
+		"failed":          "Degraded | GateFailed: " + givenUp().Status.Rollout.Message,
 		"stalled":         "Degraded | ConfigMissing: ConfigMap c does not exist",
 		"degraded":        "Progressing | Degraded: 1 of 2 pods serve",
 		"retry said":      "Progressing | the operator has not acted on retry:shop-b:1 yet",
@@ -157,10 +158,10 @@ func TestArgoActions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			offered := runLua(t, "actions/discovery.lua", app)
 			for verb, do := range map[string]func() (object, string, error){
-				verbPromote:     func() (object, string, error) { return promote(app, false) },
-				verbPromoteFull: func() (object, string, error) { return promote(app, true) },
-				verbAbort:       func() (object, string, error) { return abort(app, []past{anew}, false) },
-				verbRetry:       func() (object, string, error) { return retry(app) },
+				rollout.VerbPromote:     func() (object, string, error) { return promote(app, false) },
+				rollout.VerbPromoteFull: func() (object, string, error) { return promote(app, true) },
+				rollout.VerbAbort:       func() (object, string, error) { return abort(app, []past{anew}, false) },
+				rollout.VerbRetry:       func() (object, string, error) { return retry(app) },
 			} {
 				changes, _, err := do()
 				if disabled := member(offered, verb, "disabled"); disabled != lua.LBool(err != nil) {
@@ -210,7 +211,7 @@ func TestArgoUndo(t *testing.T) {
 		})
 	}
 	forced := changed(canary(), oneWay)
-	if disabled := member(runLua(t, "actions/discovery.lua", forced), verbAbort, "disabled"); disabled != lua.LTrue {
+	if disabled := member(runLua(t, "actions/discovery.lua", forced), rollout.VerbAbort, "disabled"); disabled != lua.LTrue {
 		t.Error("abort is offered over a migration that is not rollbackSafe")
 	}
 }
@@ -226,7 +227,7 @@ func TestArgoConfigMap(t *testing.T) {
 	}
 	type m = map[string]any
 	var definitions []m
-	for _, name := range []string{verbPromote, verbPromoteFull, verbAbort, verbRetry, "undo"} {
+	for _, name := range []string{rollout.VerbPromote, rollout.VerbPromoteFull, rollout.VerbAbort, rollout.VerbRetry, "undo"} {
 		definitions = append(definitions, m{"name": name, "action.lua": read("actions/" + name + "/action.lua")})
 	}
 	folders, err := filepath.Glob(filepath.Join(argocd, "actions/*/action.lua"))

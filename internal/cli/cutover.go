@@ -76,7 +76,7 @@ func trafficNode(app *v1alpha1.ScalableApp) *node {
 	case state != "" || r.Traffic == nil:
 	case r.Traffic.InForceTime == nil:
 		state = "not in force yet"
-	case !r.Traffic.Settled:
+	case r.Traffic.SettledTime == nil:
 		state = "settling"
 	}
 	return &node{cells: []string{"traffic", text, state}}
@@ -110,7 +110,7 @@ func pauseLeft(s sight) time.Duration {
 	if steps == nil || r.StepStartedTime == nil || failed(s.app) {
 		return 0
 	}
-	return until(r.StepStartedTime, s.seen.Now.Add(-steps[r.Step-1].pause))
+	return until(r.StepStartedTime, s.seen.Now.Add(-steps[r.Step-1].Pause))
 }
 
 func until(t *metav1.Time, now time.Time) time.Duration {
@@ -138,11 +138,12 @@ func wayOut(app *v1alpha1.ScalableApp) string {
 	case r.Candidate == nil || isPaused(app):
 		return ""
 	case frozen(app):
-		return command("retry") + ", a new version that mends the database, or " + command("abort", "--force")
+		return command("abort", "--force") + " goes back all the same, " + command("promote", "--full") + " goes on, " + command("retry") +
+			" asks again, a new version takes its place"
 	case r.Stage == v1alpha1.StageAwaitingApproval:
 		return command("promote") + " goes on, " + command("abort") + " goes back"
 	case r.Stage == v1alpha1.StageInconclusive:
-		return command("promote") + " goes on without what the gates do not say, " + command("abort") + " goes back"
+		return command("promote") + " goes on without an answer, " + command("abort") + " goes back"
 	case r.Stage == v1alpha1.StageFailed && r.Failure != nil:
 		return command("retry") + " tries it again, a new version takes its place"
 	default:

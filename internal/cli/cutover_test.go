@@ -44,7 +44,7 @@ func canary() *v1alpha1.ScalableApp {
 			Name: "errors", Verdict: v1alpha1.VerdictPending, Value: "0.002", Limit: "0.01", Successes: 1, Reason: "2 of 1000 requests",
 		}},
 		Traffic: &v1alpha1.TrafficStatus{
-			Service: "shop-a", InForceTime: ago(25 * time.Second), Settled: true,
+			Service: "shop-a", InForceTime: ago(25 * time.Second), SettledTime: ago(18 * time.Second),
 			Backends: []v1alpha1.BackendStatus{{Revision: "shop-a", Weight: 90, Highest: 90}, {Revision: "shop-b", Weight: 10, Highest: 10}},
 		},
 		Message: "10% of the traffic goes to shop-b; gate errors is asked",
@@ -61,14 +61,15 @@ func standing(app *v1alpha1.ScalableApp, stage, reason, message string) *v1alpha
 }
 
 func awaiting() *v1alpha1.ScalableApp {
-	app := standing(canary(), v1alpha1.StageAwaitingApproval, v1alpha1.ReasonAwaitingApproval, "step 2 of shop-b waits for approval")
+	app := standing(canary(), v1alpha1.StageAwaitingApproval, v1alpha1.ReasonAwaitingApproval, "shop-b waits for approval at step 2 of 4 (10% of the traffic): `kubectl scalableapp promote` goes on, `abort` goes back")
 	app.Status.Rollout.Gates[0].Verdict = v1alpha1.VerdictPass
 	app.Status.Rollout.StepStartedTime = ago(time.Hour)
 	return app
 }
 
 func inconclusive() *v1alpha1.ScalableApp {
-	app := standing(canary(), v1alpha1.StageInconclusive, v1alpha1.ReasonGateInconclusive, "gate errors says nothing: no pod has metrics")
+	app := standing(canary(), v1alpha1.StageInconclusive, v1alpha1.ReasonGateInconclusive, "shop-b keeps 10% of the traffic, because nothing can be said of it: gate errors: no pod has metrics. `kubectl scalableapp promote` goes on, `abort` goes back")
+	condition(app, v1alpha1.ConditionStalled, true, v1alpha1.ReasonGateInconclusive, app.Status.Rollout.Message)
 	app.Status.Rollout.Gates = []v1alpha1.GateStatus{{
 		Name: "errors", Verdict: v1alpha1.VerdictInconclusive, Limit: "0.01", Inconclusives: 7, Reason: "no pod has metrics",
 	}}
@@ -76,19 +77,19 @@ func inconclusive() *v1alpha1.ScalableApp {
 }
 
 func aborting() *v1alpha1.ScalableApp {
-	app := standing(canary(), v1alpha1.StageAborting, v1alpha1.ReasonGateFailed, "gate errors failed; the traffic goes back to shop-a")
+	app := standing(canary(), v1alpha1.StageAborting, v1alpha1.ReasonGateFailed, "gate errors failed at step 2 of 4 (10% of the traffic): 200 of 1000 requests. Traffic goes back to shop-a")
 	r := &app.Status.Rollout
 	r.Weight, r.ActualWeight, r.StepStartedTime = new(int32(0)), new(int32(10)), nil
 	r.DrainTime = new(metav1.NewTime(noon.Add(30 * time.Second)))
 	r.Gates[0].Verdict, r.Gates[0].Value, r.Gates[0].Failures, r.Gates[0].Reason = v1alpha1.VerdictFail, "0.2", 1, "200 of 1000 requests"
-	r.Failure = &v1alpha1.FailureStatus{Reason: v1alpha1.ReasonGateFailed, Message: "gate errors failed", Time: *ago(5 * time.Second)}
+	r.Failure = &v1alpha1.FailureStatus{Reason: v1alpha1.ReasonGateFailed, Message: "gate errors failed at step 2 of 4 (10% of the traffic): 200 of 1000 requests", Time: *ago(5 * time.Second)}
 	r.Traffic.Backends = []v1alpha1.BackendStatus{{Revision: "shop-a", Weight: 100, Highest: 100}, {Revision: "shop-b", Highest: 10}}
-	r.Traffic.Settled = false
+	r.Traffic.SettledTime = nil
 	return app
 }
 
 func givenUp() *v1alpha1.ScalableApp {
-	app := standing(aborting(), v1alpha1.StageFailed, v1alpha1.ReasonGateFailed, "shop-b is given up: gate errors failed")
+	app := standing(aborting(), v1alpha1.StageFailed, v1alpha1.ReasonGateFailed, "gate errors failed at step 2 of 4 (10% of the traffic): 200 of 1000 requests. shop-a keeps serving; set the image back, deploy a new version or `kubectl scalableapp retry`")
 	r := &app.Status.Rollout
 	r.ActualWeight, r.DrainTime, r.Gates, r.Traffic = new(int32(0)), nil, nil, nil
 	r.Failure.Time = *ago(10 * time.Minute)
@@ -98,7 +99,9 @@ func givenUp() *v1alpha1.ScalableApp {
 
 // frozenApp has failed, but its migration is not rollbackSafe.
 func frozenApp() *v1alpha1.ScalableApp {
-	app := standing(givenUp(), v1alpha1.StageFailed, v1alpha1.ReasonRollbackUnsafe, "gate errors failed, and the migration of shop-b is not rollbackSafe")
+	app := givenUp()
+	app.Status.Rollout.Weight, app.Status.Rollout.ActualWeight = new(int32(10)), new(int32(10))
+	app = standing(app, v1alpha1.StageFailed, v1alpha1.ReasonRollbackUnsafe, "gate errors failed. Traffic stays as it is, because shop-b has migrated the database and shop-a does not work after that")
 	condition(app, v1alpha1.ConditionStalled, true, v1alpha1.ReasonRollbackUnsafe, app.Status.Rollout.Message)
 	return app
 }
@@ -127,7 +130,7 @@ func blueGreen() *v1alpha1.ScalableApp {
 func rounded() *v1alpha1.ScalableApp {
 	app := canary()
 	app.Status.Rollout.ActualWeight = new(int32(33))
-	app.Status.Rollout.Traffic.InForceTime, app.Status.Rollout.Traffic.Settled = nil, false
+	app.Status.Rollout.Traffic.InForceTime, app.Status.Rollout.Traffic.SettledTime = nil, nil
 	condition(app, v1alpha1.ConditionReady, false, v1alpha1.ReasonUnavailable, "the cache does not answer")
 	condition(app, v1alpha1.ConditionTrafficReady, true, v1alpha1.ReasonWeightRounded, "3 pods allow 33%, not 10%")
 	return app

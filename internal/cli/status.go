@@ -112,7 +112,7 @@ func isPaused(app *v1alpha1.ScalableApp) bool { return app.Spec.Paused != nil &&
 func verdict(app *v1alpha1.ScalableApp) (string, int) {
 	say := func(code int, format string, args ...any) (string, int) {
 		text := app.Name + " " + fmt.Sprintf(format, args...) + takeoverWords(app)
-		if way := wayOut(app); way != "" && code == ExitStalled {
+		if way := wayOut(app); way != "" && code == ExitStalled && !strings.Contains(text, "`kubectl scalableapp") {
 			text += " The way on: " + way + "."
 		}
 		return text, code

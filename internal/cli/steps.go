@@ -10,115 +10,63 @@ import (
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
 )
-
-// step is a step of a rollout, as spec.rollout asks for it.
-type step struct {
-	weight int32
-	// pods says which pods there are, where that is not plain from the weight.
-	pods     string
-	gates    []string
-	pause    time.Duration
-	approval bool
-}
-
-// defaultSteps are the steps of a canary that names none.
-var defaultSteps = []v1alpha1.CanaryStep{
-	{Weight: 10, PauseSeconds: new(int32(60))}, {Weight: 50, PauseSeconds: new(int32(60))},
-}
 
 // strategyOf is the strategy, with its default.
 func strategyOf(spec v1alpha1.RolloutSpec) v1alpha1.RolloutStrategy {
-	if spec.Strategy == "" {
-		return v1alpha1.RolloutRolling
-	}
-	return spec.Strategy
+	return rollout.NewCourse(&spec, false).Strategy
 }
 
-// stepsOf are the steps in which a new revision takes over.
-func stepsOf(spec v1alpha1.RolloutSpec) []step {
-	before, with := gatesAt(spec, v1alpha1.GateBeforeTraffic), gatesAt(spec, v1alpha1.GateWithTraffic)
-	switch strategyOf(spec) {
-	case v1alpha1.RolloutBlueGreen:
-		pods := "all pods"
-		if n := spec.BlueGreen.PreviewReplicas; n != nil {
-			pods = fmt.Sprintf("%d preview %s", *n, plural(int(*n), "pod", "pods"))
-		}
-		return []step{
-			{pods: pods, gates: before, approval: spec.BlueGreen.Approval == v1alpha1.ApprovalRequired},
-			{weight: 100, gates: with},
-		}
-	case v1alpha1.RolloutCanary:
-		asked := spec.Canary.Steps
-		if len(asked) == 0 {
-			asked = defaultSteps
-		}
-		steps := []step{{gates: before}}
-		for _, each := range asked {
-			s := step{weight: each.Weight, gates: with, approval: each.Approval == v1alpha1.ApprovalRequired}
-			if each.PauseSeconds != nil {
-				s.pause = time.Duration(*each.PauseSeconds) * time.Second
-			}
-			steps = append(steps, s)
-		}
-		if asked[len(asked)-1].Weight < 100 {
-			steps = append(steps, step{weight: 100, gates: with})
-		}
-		return steps
-	default:
-		last := step{weight: 100, pods: "pods replace pods, traffic follows them", gates: with}
-		if len(before) == 0 {
-			return []step{last}
-		}
-		return []step{{pods: "one pod", gates: before}, last}
-	}
-}
-
-func gatesAt(spec v1alpha1.RolloutSpec, when v1alpha1.GateTime) []string {
-	var names []string
-	for i := range spec.Gates {
-		if spec.Gates[i].Time() == when {
-			names = append(names, spec.Gates[i].Name)
-		}
-	}
-	return names
+// stepsOf are the steps in which a new revision takes over, as the operator goes them.
+func stepsOf(spec v1alpha1.RolloutSpec) []rollout.Step {
+	return rollout.NewCourse(&spec, false).Steps
 }
 
 // knownSteps are the steps of the rollout under way, or nil if it does not go by those of the spec: the first
-// rollout, and the way back to a revision that has proven itself, have one step.
-func knownSteps(app *v1alpha1.ScalableApp) []step {
+// rollout, the way back to a revision that has proven itself, and one that was promoted in full have one step.
+func knownSteps(app *v1alpha1.ScalableApp) []rollout.Step {
 	steps, r := stepsOf(app.Spec.Rollout), app.Status.Rollout
-	if r.Candidate == nil || int(r.Steps) != len(steps) || r.Step < 1 || r.Step > r.Steps {
+	if r.Candidate == nil || r.FullTime != nil || int(r.Steps) != len(steps) || r.Step < 1 || r.Step > r.Steps {
 		return nil
 	}
 	return steps
 }
 
 // share is what traffic a step gives.
-func (s step) share() string {
-	switch s.weight {
+func share(s rollout.Step) string {
+	switch s.Weight {
 	case 0:
 		return "no traffic"
 	case 100:
 		return "all traffic"
 	default:
-		return fmt.Sprintf("%d%% of the traffic", s.weight)
+		return fmt.Sprintf("%d%% of the traffic", s.Weight)
 	}
 }
 
-// words are a step as a person would write it down.
-func (s step) words() string {
-	parts := []string{s.share()}
-	if s.pods != "" {
-		parts = append(parts, s.pods)
+// stepWords are a step as a person would write it down.
+func stepWords(s rollout.Step) string {
+	parts := []string{share(s)}
+	switch {
+	case s.Roll:
+		parts = append(parts, "pods replace pods, traffic follows them")
+	case s.Pods > 0:
+		parts = append(parts, fmt.Sprintf("%d %s", s.Pods, plural(int(s.Pods), "pod", "pods")))
+	case s.Weight == 0 && s.Scale == 100:
+		parts = append(parts, "all pods")
 	}
-	if len(s.gates) > 0 {
-		parts = append(parts, plural(len(s.gates), "gate ", "gates ")+strings.Join(s.gates, ", "))
+	if len(s.Gates) > 0 {
+		var names []string
+		for _, rule := range s.Gates {
+			names = append(names, rule.Name)
+		}
+		parts = append(parts, plural(len(names), "gate ", "gates ")+strings.Join(names, ", "))
 	}
-	if s.pause > 0 {
-		parts = append(parts, "at least "+brief(s.pause))
+	if s.Pause > 0 {
+		parts = append(parts, "at least "+brief(s.Pause))
 	}
-	if s.approval {
+	if s.Approval {
 		parts = append(parts, "a person's approval")
 	}
 	return strings.Join(parts, "; ")
@@ -162,7 +110,7 @@ func (f *forecast) steps() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The steps of the rollout (%s):\n", strategyOf(spec))
 	for i, each := range stepsOf(spec) {
-		fmt.Fprintf(&b, "  %d  %s\n", i+1, each.words())
+		fmt.Fprintf(&b, "  %d  %s\n", i+1, stepWords(each))
 	}
 	if hold := spec.RollbackHoldSeconds; hold != nil && strategyOf(spec) != v1alpha1.RolloutRolling {
 		kept := time.Duration(max(*hold, 30)) * time.Second
@@ -175,7 +123,7 @@ func sameSteps(a, b v1alpha1.RolloutSpec) bool {
 	words := func(spec v1alpha1.RolloutSpec) []string {
 		out := []string{string(strategyOf(spec))}
 		for _, each := range stepsOf(spec) {
-			out = append(out, each.words())
+			out = append(out, stepWords(each))
 		}
 		return out
 	}

@@ -12,7 +12,7 @@ import (
 // known are the stages that are reported also while no app is at them.
 var known = []string{
 	v1alpha1.StageWaiting, v1alpha1.StageMigrating, v1alpha1.StageProgressing, v1alpha1.StageAwaitingApproval, v1alpha1.StageInconclusive,
-	v1alpha1.StageAborting, v1alpha1.StageStable, v1alpha1.StagePaused, v1alpha1.StageFailed,
+	v1alpha1.StageHeld, v1alpha1.StageAborting, v1alpha1.StageStable, v1alpha1.StagePaused, v1alpha1.StageFailed,
 }
 
 // patience is how long a scrape waits for the list of apps. It comes from a cache; only one that is not

@@ -8,11 +8,10 @@ local seen = alive and status.observedGeneration ~= nil and status.observedGener
 local frozen = false
 for _, condition in ipairs(status.conditions or {}) do
   if condition.type == "Stalled" and condition.reason == "RollbackUnsafe" then
-    frozen = candidate ~= nil
+    frozen = candidate ~= nil and rollout.failure ~= nil
   end
 end
-local failed = candidate ~= nil and
-  (rollout.failure ~= nil or rollout.stage == "Failed" or rollout.stage == "Aborting" or frozen)
+local failed = candidate ~= nil and rollout.failure ~= nil
 local going = candidate ~= nil and not failed
 
 -- What was said already, whether it was heard or not, is not offered again, and nothing goes before an abort.
@@ -45,7 +44,7 @@ end
 return {
   ["promote"] = when(seen and going and not aborting and rollout.stepStartedTime ~= nil and
     new("promote", ":" .. (rollout.step or 0))),
-  ["promote-full"] = when(seen and going and not aborting and new("promote-full")),
+  ["promote-full"] = when(seen and (going or frozen) and not aborting and new("promote-full")),
   ["abort"] = when(alive and going and stable ~= nil and not oneWay and new("abort")),
   ["retry"] = when(seen and failed and new("retry")),
   ["undo"] = when(seen and stable ~= nil and back ~= nil and not undone and not oneWay),

@@ -1,4 +1,4 @@
--- Go on from this step, past its pause, its approval and its inconclusive gates.
+-- Go on from this step, past its pause, its approval and its gates.
 local rollout = obj.status.rollout
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
