@@ -22,6 +22,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/observe"
 	"github.com/scalableapp/scalableapp-operator/internal/plan"
 	"github.com/scalableapp/scalableapp-operator/internal/status"
+	"github.com/scalableapp/scalableapp-operator/internal/telemetry"
 )
 
 // Reconciler makes the cluster so as each ScalableApp wants it.
@@ -31,12 +32,17 @@ type Reconciler struct {
 	Executor *apply.Executor
 	Recorder recorder.EventRecorder
 	Config   plan.Config
+	// Telemetry counts what becomes of rollouts; nil counts nothing.
+	Telemetry *telemetry.Recorder
 }
 
 // Reconcile is one pass for one app.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	app := &v1alpha1.ScalableApp{}
 	if err := r.Client.Get(ctx, req.NamespacedName, app); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Telemetry.Forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !app.DeletionTimestamp.IsZero() {
@@ -88,6 +94,7 @@ func (r *Reconciler) record(ctx context.Context, app *v1alpha1.ScalableApp, stat
 	if err := r.Client.Status().Patch(ctx, app, patch, client.FieldOwner("scalableapp-operator-status")); err != nil {
 		return fmt.Errorf("store status: %w", err)
 	}
+	r.Telemetry.Observe(app, before.Status.Rollout, status.Rollout)
 	for _, e := range events.Between(before.Status, status) {
 		r.Recorder.Eventf(app, nil, e.Type, e.Reason, e.Action, "%s", e.Message)
 	}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -31,6 +33,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/probe"
 	"github.com/scalableapp/scalableapp-operator/internal/promql"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
+	"github.com/scalableapp/scalableapp-operator/internal/telemetry"
 )
 
 // The operator's permissions. Children are read through caches that select our label, which needs
@@ -71,6 +74,8 @@ type Options struct {
 	Namespaces []string
 	// Concurrency is how many apps are worked on at once.
 	Concurrency int
+	// MetricsPerApp adds metrics with the names of apps.
+	MetricsPerApp bool
 }
 
 func (o Options) namespaces() map[string]cache.Config {
@@ -106,6 +111,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 	if err != nil {
 		return err
 	}
+	recorder, err := telemetry.New(metrics.Registry, telemetry.Options{
+		Apps: listApps(mgr), PerApp: o.MetricsPerApp, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
 	live := mgr.GetAPIReader()
 	gateways := &gateways{mgr: mgr, metadata: metadata, namespaces: o.Namespaces}
 	r := &Reconciler{
@@ -118,7 +129,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 		},
 		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live},
 		Recorder: mgr.GetEventRecorder("scalableapp-operator"),
-		Config:   config,
+		Config:   config, Telemetry: recorder,
 	}
 	for index, names := range map[string]client.IndexerFunc{
 		configIndex:  func(o client.Object) []string { return revision.ConfigNames(&o.(*v1alpha1.ScalableApp).Spec.App) },
@@ -148,6 +159,20 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 		return err
 	}
 	return gateways.start(ctx, false)
+}
+
+// listApps lists all apps out of the cache. An operator that stands by lists none, or all would be there twice.
+func listApps(mgr ctrl.Manager) telemetry.Apps {
+	return func(ctx context.Context) ([]v1alpha1.ScalableApp, error) {
+		select {
+		case <-mgr.Elected():
+		default:
+			return nil, errors.New("another operator acts")
+		}
+		list := &v1alpha1.ScalableAppList{}
+		err := mgr.GetClient().List(ctx, list)
+		return list.Items, err
+	}
 }
 
 // appOfChild finds the app of a child by its label: that of Patroni's records and of pods too, whose

@@ -27,6 +27,7 @@ var version = "dev"
 type options struct {
 	leaderElect     bool
 	metricsAddress  string
+	metricsPerApp   bool
 	probeAddress    string
 	postgresImage   string
 	redisImage      string
@@ -39,6 +40,7 @@ func main() {
 	var o options
 	flag.BoolVar(&o.leaderElect, "leader-elect", false, "Let only one of several operators act at a time.")
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Where /metrics is served; 0 serves none.")
+	flag.BoolVar(&o.metricsPerApp, "metrics-per-app", false, "Add metrics with the names of apps (docs/metrics.md).")
 	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served.")
 	flag.StringVar(&o.postgresImage, "postgres-image", "scalableapp/postgres:17", "Image of PostgreSQL with Patroni (images/postgres).")
 	flag.StringVar(&o.redisImage, "redis-image", "scalableapp/redis:8", "Image of Redis (images/redis).")
@@ -97,7 +99,7 @@ func run(o options) error {
 
 // controller is what the flags say about the controller.
 func (o options) controller() controllers.Options {
-	out := controllers.Options{Concurrency: o.concurrency}
+	out := controllers.Options{Concurrency: o.concurrency, MetricsPerApp: o.metricsPerApp}
 	for name := range strings.SplitSeq(o.watchNamespaces, ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			out.Namespaces = append(out.Namespaces, name)

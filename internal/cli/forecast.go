@@ -148,6 +148,9 @@ func (f *forecast) text() string {
 		}
 	}
 	fmt.Fprintf(&b, "\nThen: %s\n", f.next())
+	if steps := f.steps(); steps != "" {
+		fmt.Fprintf(&b, "\n%s", steps)
+	}
 	return b.String()
 }
 

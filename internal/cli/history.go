@@ -27,8 +27,8 @@ type past struct {
 	revision.Revision
 	number int64
 	made   time.Time
-	// migrated says that its migration has succeeded.
-	migrated bool
+	// migrated says that its migration has succeeded, proven that it was rolled out in full.
+	migrated, proven bool
 }
 
 func (o *options) historyCommand() *cobra.Command {
@@ -39,7 +39,8 @@ func (o *options) historyCommand() *cobra.Command {
 of a ConfigMap that it refers to.
 
 What: stable is what was last rolled out in full, candidate what is to take over, and undone what the
-spec asks for although it was taken back (see undo).`,
+spec asks for although it was taken back (see undo). Proven is what was rolled out in full at any time:
+going back to it is one step, without gates.`,
 		Args:              oneName,
 		ValidArgsFunction: o.completeName,
 		RunE: func(command *cobra.Command, args []string) error {
@@ -84,7 +85,7 @@ func (s *session) history(ctx context.Context, app *v1alpha1.ScalableApp) ([]pas
 		}
 		out = append(out, past{
 			Revision: r, number: object.Revision, made: object.CreationTimestamp.Time,
-			migrated: object.Annotations[naming.AnnotationMigrated] != "",
+			migrated: object.Annotations[naming.AnnotationMigrated] != "", proven: proven(object),
 		})
 	}
 	slices.SortFunc(out, func(a, b past) int { return int(a.number - b.number) })
@@ -122,13 +123,21 @@ func historyText(app *v1alpha1.ScalableApp, history []past, now time.Time) (stri
 			change = orDash(strings.Join(words, ", "))
 		}
 		age := duration.HumanDuration(now.Sub(r.made))
-		fmt.Fprintf(out, "%d\t%s\t%s\t%s\t%s\t%s\n", r.number, r.Name, r.Inputs.App.Image, age, orDash(roleOf(app, r.Name)), change)
+		what := orDash(commas(roleOf(app, r.Name), provenWord(r)))
+		fmt.Fprintf(out, "%d\t%s\t%s\t%s\t%s\t%s\n", r.number, r.Name, r.Inputs.App.Image, age, what, change)
 	}
 	if c := app.Status.Rollout.Candidate; c != nil && find(history, c.Revision) == nil {
 		fmt.Fprintf(out, "%d\t%s\t%s\t-\t%s\tnot begun: %s\n", c.Number, c.Revision, c.Image, roleCandidate, app.Status.Rollout.Message)
 	}
 	_ = out.Flush() // a strings.Builder takes everything
 	return b.String(), nil
+}
+
+func provenWord(r past) string {
+	if r.proven {
+		return "proven"
+	}
+	return ""
 }
 
 func orDash(s string) string {
@@ -160,7 +169,11 @@ func roleOf(app *v1alpha1.ScalableApp, name string) string {
 	if undone(app) == name {
 		roles = append(roles, roleUndone)
 	}
-	return strings.Join(roles, ", ")
+	return commas(roles...)
+}
+
+func commas(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(parts), func(s string) bool { return s == "" }), ", ")
 }
 
 // undone is the revision that the spec asks for and that does not run because it was undone, or empty.

@@ -34,11 +34,12 @@ func (o *options) planCommand() *cobra.Command {
 	}
 	command := &cobra.Command{
 		Use:   "plan -f FILE",
-		Short: "Show what a file would change, and which step would follow, without changing anything",
-		Long: `Show what a file would change, and which step would follow, without changing anything.
+		Short: "Show what a file would change, and which steps would follow, without changing anything",
+		Long: `Show what a file would change, and which steps would follow, without changing anything.
 
 The API server does all but store the ScalableApps in the file (a dry run, so that defaults and rules
-hold), and the operator's own core decides here what its first step would be. ConfigMaps in the file
+hold), and the operator's own core decides here what it would do first. If a rollout would begin, its
+steps follow, with their weights, pauses, gates and approvals. ConfigMaps in the file
 that an app refers to count as applied; all else in it is left alone. Values that may be secret are
 never shown.
 

@@ -17,6 +17,7 @@ import (
 const (
 	roleCandidate = "candidate"
 	roleStable    = "stable"
+	rolePrevious  = "previous"
 	roleLeaving   = "leaving"
 	roleUndone    = "undone"
 )
@@ -26,6 +27,8 @@ type liveRevision struct {
 	name, image, role, weight string
 	number                    int64
 	available, wanted         int32
+	// note is what else there is to say of it.
+	note string
 	// waiting are the pods that do not serve, each as the cells of its line.
 	waiting [][]string
 }
@@ -33,8 +36,8 @@ type liveRevision struct {
 // manyPods is how many pods that do not serve are named; a thousand would say no more.
 const manyPods = 3
 
-// revisionsOf are the revisions that have a part in what runs: the candidate, the stable one, and then
-// those that still have pods.
+// revisionsOf are the revisions that have a part in what runs: the candidate, the stable one, the one before
+// whose pods are kept, and then those that still have pods.
 func revisionsOf(s sight) []liveRevision {
 	r := s.app.Status.Rollout
 	var out []liveRevision
@@ -46,9 +49,13 @@ func revisionsOf(s sight) []liveRevision {
 		known[stored.Revision] = true
 		out = append(out, alive(s, *stored, role, weight))
 	}
-	candidate, stable := weights(r)
-	add(r.Candidate, roleCandidate, candidate)
-	add(r.Stable, roleStable, stable)
+	weight := weights(s.app)
+	add(r.Candidate, roleCandidate, weight(r.Candidate))
+	add(r.Stable, roleStable, weight(r.Stable))
+	add(r.Previous, rolePrevious, weight(r.Previous))
+	if left := until(r.HoldTime, s.seen.Now); left > 0 && r.Previous != nil && len(out) > 0 && out[len(out)-1].role == rolePrevious {
+		out[len(out)-1].note = "kept for an instant way back, " + remaining(left)
+	}
 	for _, d := range slices.Backward(s.seen.Deployments) {
 		stored := v1alpha1.RevisionStatus{Revision: d.Labels[naming.LabelRevision]}
 		if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 && d.Status.Replicas == 0 || stored.Revision == "" {
@@ -60,22 +67,42 @@ func revisionsOf(s sight) []liveRevision {
 				stored.Image = full.Inputs.App.Image
 			}
 		}
-		add(&stored, roleLeaving, "")
+		add(&stored, roleLeaving, weight(&stored))
 	}
 	return out
 }
 
-// weights are the shares of the traffic of the candidate and of the stable revision. While there is no
-// candidate, status.rollout.weight is the stable revision's.
-func weights(r v1alpha1.RolloutStatus) (candidate, stable string) {
-	if r.Weight == nil {
-		return "", ""
+// weights tell each revision's share of the traffic as it is wanted. While there is no candidate,
+// status.rollout.weight is the stable revision's.
+func weights(app *v1alpha1.ScalableApp) func(*v1alpha1.RevisionStatus) string {
+	r := app.Status.Rollout
+	shares := map[string]int32{}
+	if r.Weight != nil {
+		if r.Stable != nil {
+			shares[r.Stable.Revision] = *r.Weight
+		}
+		if r.Candidate != nil {
+			if r.Stable != nil {
+				shares[r.Stable.Revision] = 100 - *r.Weight
+			}
+			shares[r.Candidate.Revision] = *r.Weight
+		}
 	}
-	percent := func(n int32) string { return fmt.Sprintf("%3d%%", n) }
-	if r.Candidate == nil {
-		return "", percent(*r.Weight)
+	if r.Traffic != nil && strategyOf(app.Spec.Rollout) != v1alpha1.RolloutRolling { // there, traffic follows the pods
+		for _, backend := range r.Traffic.Backends {
+			shares[backend.Revision] = backend.Weight
+		}
 	}
-	return percent(*r.Weight), percent(100 - *r.Weight)
+	return func(stored *v1alpha1.RevisionStatus) string {
+		if stored == nil {
+			return ""
+		}
+		share, known := shares[stored.Revision]
+		if !known {
+			return ""
+		}
+		return fmt.Sprintf("%3d%%", share)
+	}
 }
 
 func alive(s sight, stored v1alpha1.RevisionStatus, role, weight string) liveRevision {

@@ -99,7 +99,8 @@ rest. The number of pods is kubectl's own to change:
 		}
 	}
 	add("see", o.getCommand(), o.statusCommand(), o.historyCommand(), o.planCommand())
-	add("steer", o.setCommand(), o.undoCommand(), o.pauseCommand(), o.resumeCommand(), o.restartCommand())
+	add("steer", o.setCommand(), o.promoteCommand(), o.abortCommand(), o.retryCommand(), o.undoCommand(),
+		o.pauseCommand(), o.resumeCommand(), o.restartCommand())
 	root.AddCommand(o.versionCommand())
 	return root
 }

@@ -27,9 +27,10 @@ Exit codes:
   0  Ready
   1  it could not be looked at
   2  on the way (Reconciling), or paused, or --wait has run out
-  3  Stalled: it needs a person
+  3  it needs a person: Stalled, or a rollout that failed, or that waits for an approval or for gates that
+     say nothing; it is said with which command
 
---wait waits until the app is Ready, Stalled or paused; --wait=DURATION no longer than that.`,
+--wait waits until the app is Ready, paused, or needs a person; --wait=DURATION no longer than that.`,
 		Example: `  kubectl scalableapp status shop
   kubectl scalableapp set image shop registry.example/shop:1.4.3 && kubectl scalableapp status shop --wait=10m`,
 		Args:              oneName,
@@ -56,7 +57,7 @@ Exit codes:
 			return nil
 		},
 	}
-	command.Flags().DurationVar(&wait, "wait", 0, "Wait until the app is Ready, Stalled or paused, no longer than this (--wait alone: as long as it takes).")
+	command.Flags().DurationVar(&wait, "wait", 0, "Wait until the app is Ready, paused or needs a person, no longer than this (--wait alone: as long as it takes).")
 	command.Flags().Lookup("wait").NoOptDefVal = forEver
 	return command
 }
@@ -110,7 +111,11 @@ func isPaused(app *v1alpha1.ScalableApp) bool { return app.Spec.Paused != nil &&
 // verdict says how an app is in a paragraph, and with which exit code.
 func verdict(app *v1alpha1.ScalableApp) (string, int) {
 	say := func(code int, format string, args ...any) (string, int) {
-		return app.Name + " " + fmt.Sprintf(format, args...) + rolloutWords(app), code
+		text := app.Name + " " + fmt.Sprintf(format, args...) + takeoverWords(app)
+		if way := wayOut(app); way != "" && code == ExitStalled && !strings.Contains(text, "`kubectl scalableapp") {
+			text += " The way on: " + way + "."
+		}
+		return text, code
 	}
 	ready := meta.FindStatusCondition(app.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
@@ -122,8 +127,14 @@ func verdict(app *v1alpha1.ScalableApp) (string, int) {
 		return say(ExitProgressing, "was changed, and the operator has not seen it yet.")
 	case undoUnseen(app):
 		return say(ExitProgressing, "is to be taken back, and the operator has not seen it yet.")
+	case unheardVerb(app) != "" && !isPaused(app):
+		return say(ExitProgressing, "is told to %s, and the operator has not acted on it yet.", unheardVerb(app))
 	case meta.IsStatusConditionTrue(app.Status.Conditions, v1alpha1.ConditionStalled):
 		return say(ExitStalled, "is Stalled (%s): %s.", ready.Reason, sentence(ready.Message))
+	case needsPerson(app):
+		return say(ExitStalled, "waits for a person (%s): %s.", reasonOf(app), sentence(messageOf(app)))
+	case app.Status.Rollout.Stage == v1alpha1.StageAborting:
+		return say(ExitProgressing, "goes back (%s): %s.", v1alpha1.StageAborting, sentence(messageOf(app)))
 	case ready.Status == metav1.ConditionTrue:
 		return say(ExitOK, "is Ready: %s.", sentence(ready.Message))
 	default:
@@ -154,11 +165,11 @@ func wantedOf(r v1alpha1.RolloutStatus) string {
 	}
 }
 
-// rolloutWords say which revision takes over from which, and what runs instead of what was asked for.
-func rolloutWords(app *v1alpha1.ScalableApp) string {
+// takeoverWords say which revision takes over from which, and what runs instead of what was asked for.
+func takeoverWords(app *v1alpha1.ScalableApp) string {
 	r := app.Status.Rollout
 	text := ""
-	if r.Candidate != nil {
+	if r.Candidate != nil && !failed(app) {
 		text = fmt.Sprintf(" Revision %d (%s) is to take over", r.Candidate.Number, r.Candidate.Image)
 		if r.Stable != nil {
 			text += fmt.Sprintf(" from revision %d (%s)", r.Stable.Number, r.Stable.Image)

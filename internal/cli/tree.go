@@ -22,6 +22,7 @@ func tree(s sight, withNamespace bool) string {
 	}
 	root := &node{cells: []string{name, headline(s.app)}}
 	root.add(appNode(s))
+	root.add(rolloutNode(s))
 	root.add(databaseNode(s))
 	root.add(redisNode(s, "sessions", naming.ComponentSessions, v1alpha1.ConditionSessionsReady, s.app.Spec.Sessions != nil))
 	root.add(redisNode(s, "cache", naming.ComponentCache, v1alpha1.ConditionCacheReady, s.app.Spec.Cache != nil))
@@ -75,12 +76,12 @@ func appNode(s sight) *node {
 		count = ready + " pods"
 	}
 	n := &node{cells: []string{"app", count, trouble(s.app, v1alpha1.ConditionAvailable)}}
-	if message := s.app.Status.Rollout.Message; message != "" && !strings.Contains(headline(s.app), message) {
+	if message := s.app.Status.Rollout.Message; message != "" && rolloutNode(s) == nil && !strings.Contains(headline(s.app), message) {
 		n.cells[2] = joined(n.cells[2], message)
 	}
 	for _, r := range revisionsOf(s) {
 		line := &node{cells: []string{
-			fmt.Sprintf("revision %d", r.number), r.role, r.weight, fmt.Sprintf("%d/%d pods", r.available, r.wanted), r.image, r.name,
+			fmt.Sprintf("revision %d", r.number), r.role, r.weight, fmt.Sprintf("%d/%d pods", r.available, r.wanted), r.image, r.name, r.note,
 		}}
 		for _, pod := range r.waiting {
 			line.add(&node{cells: pod})
@@ -175,7 +176,7 @@ func autoscalingNode(s sight) *node {
 func endpointsNode(e v1alpha1.EndpointsStatus) *node {
 	n := &node{cells: []string{"endpoints"}}
 	for _, each := range [][2]string{
-		{"app", e.App}, {"database, to write", e.DatabaseReadWrite}, {"database, to read", e.DatabaseReadOnly},
+		{"app", e.App}, {"preview", e.Preview}, {"database, to write", e.DatabaseReadWrite}, {"database, to read", e.DatabaseReadOnly},
 		{"sessions", e.Sessions}, {"cache", e.Cache},
 	} {
 		if each[1] != "" {

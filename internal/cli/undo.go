@@ -24,8 +24,8 @@ func (o *options) undoCommand() *cobra.Command {
 		Long: `Take an app back to an earlier revision, with its image, its settings and the content of the ConfigMaps
 that it refers to, as they were.
 
-While a rollout is on its way, that is the stable revision; otherwise the newest one before it that
-differs in more than a restart. --to names another (see history).
+While a rollout is on its way, that is the stable revision; otherwise the newest one before it that was
+rolled out in full once and differs in more than a restart. --to names another (see history).
 
 The spec stays as it is, so that whoever owns it (you, or a tool that applies it from git) is not
 written over: an annotation says which revision runs instead. A new version of spec.app ends it, and
@@ -150,12 +150,22 @@ func undoTarget(app *v1alpha1.ScalableApp, history []past, asked string) (*past,
 	if stable == nil {
 		return nil, fmt.Errorf("the stable revision %s of %s is not in the history; name the one to go back to with --to", r.Stable.Revision, app.Name)
 	}
+	var newest *past
 	for i := range slices.Backward(history) {
 		before := &history[i]
 		neverRan := before.Inputs.App.Migration != nil && !before.migrated // no pod comes before the migration
-		if before.number < stable.number && !neverRan && !onlyRestarted(before.Inputs, stable.Inputs) {
+		if before.number >= stable.number || neverRan || onlyRestarted(before.Inputs, stable.Inputs) {
+			continue
+		}
+		if before.proven {
 			return before, nil
 		}
+		if newest == nil {
+			newest = before
+		}
+	}
+	if newest != nil {
+		return newest, nil // revisions of earlier operators are not marked
 	}
 	return nil, fmt.Errorf("there is no revision before %d (%s) to go back to; `kubectl scalableapp history %s` lists all",
 		stable.number, stable.Inputs.App.Image, app.Name)
@@ -200,7 +210,11 @@ func undoWords(app *v1alpha1.ScalableApp, wanted string, target *past, history [
 	} else {
 		text += wanted
 	}
-	return text + fmt.Sprintf(".\nA new version of spec.app ends this, and so does `kubectl scalableapp undo %s --clear`.\n", app.Name)
+	text += ".\n"
+	if !target.proven {
+		text += "It is not known to have been rolled out in full, so it is rolled out with all steps and gates.\n"
+	}
+	return text + fmt.Sprintf("A new version of spec.app ends this, and so does `kubectl scalableapp undo %s --clear`.\n", app.Name)
 }
 
 // completeRevision offers the numbers of an app's revisions.

@@ -118,6 +118,8 @@ func TestUndoTarget(t *testing.T) {
 	afterRestart := []past{plain[0], plain[1], record(3, "r", "shop:2", restarted)}
 	neverRan := []past{plain[0], record(2, "m", "shop:2", migrates(v1alpha1.RollbackSafeYes)), plain[2]}
 	neverRan[1].migrated = false
+	marked := []past{plain[0], plain[1], plain[2], record(4, "d", "shop:4", nil)}
+	marked[1].proven, marked[3].proven = true, true // 3 failed
 	oneWay := []past{plain[0], record(2, "m", "shop:2", migrates(v1alpha1.RollbackSafeNo)), plain[2]}
 	for name, c := range map[string]struct {
 		app     *v1alpha1.ScalableApp
@@ -128,6 +130,8 @@ func TestUndoTarget(t *testing.T) {
 		refused string // a part of the refusal
 	}{
 		"the one before":                   {app: running(plain, 3, 0), wanted: "c", history: plain, want: "b"},
+		"what failed is passed over":       {app: running(marked, 4, 0), wanted: "d", history: marked, want: "b"},
+		"none before is marked":            {app: running(marked, 2, 0), wanted: "b", history: marked, want: "a"},
 		"a restart is no version":          {app: running(afterRestart, 3, 0), wanted: "r", history: afterRestart, want: "a"},
 		"what never ran is passed over":    {app: running(neverRan, 3, 0), wanted: "c", history: neverRan, want: "a"},
 		"a rollout: back to stable":        {app: running(plain, 1, 3), wanted: "c", history: plain, want: "a"},
@@ -178,6 +182,7 @@ func TestHistoryText(t *testing.T) {
 		record(1, "shop-a", "shop:1", nil), record(2, "shop-b", "shop:2", nil), record(3, "shop-c", "shop:2", restarted),
 		record(4, "shop-d", "shop:2", func(in *revision.Inputs) { in.Config[0].Data["b"] = "3" }),
 	}
+	history[0].proven, history[1].proven = true, true
 	app := undoing(running(history, 2, 0), "shop-d", "shop-b")
 	app.Status.Rollout.Candidate = &v1alpha1.RevisionStatus{Revision: "shop-e", Number: 5, Image: "shop:5"}
 	text, err := historyText(app, history, time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC))

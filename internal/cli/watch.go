@@ -57,6 +57,8 @@ func (o *options) watch(ctx context.Context, s *session, name string) error {
 		return err
 	}
 	show := o.shower(s.namespace == "")
+	seconds := time.NewTicker(time.Second)
+	defer seconds.Stop()
 	for {
 		sights, err := look(ctx, watcher, s.namespace, name, lists)
 		if err != nil {
@@ -66,6 +68,10 @@ func (o *options) watch(ctx context.Context, s *session, name string) error {
 			sights[i].hidden = hidden
 		}
 		show(sights)
+		var tick <-chan time.Time
+		if o.terminal() != nil && slices.ContainsFunc(sights, countsDown) {
+			tick = seconds.C
+		}
 		if name != "" && len(sights) == 0 {
 			fmt.Fprintf(o.streams.Out, "%s is gone\n", name)
 			return nil
@@ -75,6 +81,8 @@ func (o *options) watch(ctx context.Context, s *session, name string) error {
 			return nil // the person has seen enough
 		case err := <-refused:
 			return err
+		case <-tick:
+			continue
 		case <-changes:
 		}
 		time.Sleep(calm)
@@ -161,9 +169,17 @@ func notify[T any](channel chan T, value T) {
 	}
 }
 
+// terminal is the output, if it is a terminal.
+func (o *options) terminal() *os.File {
+	if file, ok := o.streams.Out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return file
+	}
+	return nil
+}
+
 // shower shows trees: in place on a terminal, as lines elsewhere.
 func (o *options) shower(withNamespace bool) func([]sight) {
-	if file, ok := o.streams.Out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if file := o.terminal(); file != nil {
 		last := ""
 		return func(sights []sight) {
 			width, height, err := term.GetSize(int(file.Fd()))
@@ -230,12 +246,19 @@ func lines(out io.Writer, withNamespace bool) func([]sight) {
 	}
 }
 
-// oneLine is an app in a line: its revisions, then how it is.
+// oneLine is an app in a line: its revisions, where its rollout stands, then how it is. What changes with
+// the time alone is left out.
 func oneLine(s sight) string {
 	var parts []string
 	for _, r := range revisionsOf(s) {
 		parts = append(parts, fmt.Sprintf("%s %d: %d/%d%s", r.role, r.number, r.available, r.wanted,
 			strings.TrimRight(", "+strings.TrimSpace(r.weight), ", ")))
+	}
+	if r := s.app.Status.Rollout; r.Candidate != nil && r.Steps > 1 {
+		parts = append(parts, fmt.Sprintf("step %d/%d", r.Step, r.Steps))
+	}
+	for _, gate := range s.app.Status.Rollout.Gates {
+		parts = append(parts, "gate "+gate.Name+" "+gate.Verdict)
 	}
 	return strings.Join(append(parts, headline(s.app)), " | ")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,7 +30,7 @@ type writer struct {
 func (o *options) writes(command *cobra.Command, done string) *writer {
 	w := &writer{o: o, print: genericclioptions.NewPrintFlags(done).WithTypeSetter(scheme)}
 	w.print.AddFlags(command)
-	command.Flags().StringVar(&w.dryRun, "dry-run", "none", `"none", or "server": the API server does all but store the change.`)
+	command.Flags().StringVar(&w.dryRun, "dry-run", "none", `"none"; "client": nothing is sent; or "server": the API server does all but store the change.`)
 	command.ValidArgsFunction = o.completeName
 	return w
 }
@@ -51,7 +52,7 @@ const tries = 5
 
 // write reads the app, has the command decide, and makes the one write. It holds only if nobody has
 // changed the object since it was read. The operator writes status at any time; then the command is
-// decided anew. But when the spec or the undo is another, the person has seen something else.
+// decided anew. But when the spec, the undo or the word about the rollout is another, the person has seen something else.
 func (w *writer) write(ctx context.Context, name string, decide decision) error {
 	s, err := w.o.connect()
 	if err != nil {
@@ -71,14 +72,19 @@ func (w *writer) write(ctx context.Context, name string, decide decision) error 
 			first = app.DeepCopy()
 		}
 		if app.UID != first.UID || app.Generation != first.Generation ||
-			app.Annotations[naming.AnnotationUndo] != first.Annotations[naming.AnnotationUndo] {
+			app.Annotations[naming.AnnotationUndo] != first.Annotations[naming.AnnotationUndo] ||
+			app.Annotations[naming.AnnotationAction] != first.Annotations[naming.AnnotationAction] {
 			break
 		}
 		changes, said, err := decide(ctx, s, app)
 		if err != nil {
 			return err
 		}
-		err = s.patch(ctx, app, changes, options)
+		if w.dryRun == "client" {
+			err = mergeInto(app, changes)
+		} else {
+			err = s.patch(ctx, app, changes, options)
+		}
 		if apierrors.IsConflict(err) {
 			continue
 		}
@@ -95,13 +101,17 @@ func (w *writer) prepare() (printers.ResourcePrinter, []client.PatchOption, erro
 	options := []client.PatchOption{client.FieldOwner(fieldManager)}
 	switch w.dryRun {
 	case "none":
+	case "client":
+		if err := w.print.Complete("%s (dry run)"); err != nil {
+			return nil, nil, err
+		}
 	case "server":
 		options = append(options, client.DryRunAll)
 		if err := w.print.Complete("%s (server dry run)"); err != nil {
 			return nil, nil, err
 		}
 	default:
-		return nil, nil, fmt.Errorf("--dry-run is none or server, not %q", w.dryRun)
+		return nil, nil, fmt.Errorf("--dry-run is none, client or server, not %q", w.dryRun)
 	}
 	printer, err := w.print.ToPrinter()
 	return printer, options, err
@@ -120,6 +130,24 @@ func (s *session) patch(ctx context.Context, app *v1alpha1.ScalableApp, changes 
 		return err
 	}
 	return s.Patch(ctx, app, client.RawPatch(types.MergePatchType, raw), options...)
+}
+
+// mergeInto makes the change of a merge patch here, for a dry run that sends nothing.
+func mergeInto(app *v1alpha1.ScalableApp, changes object) error {
+	before, err := json.Marshal(app)
+	if err != nil {
+		return err
+	}
+	patch, err := json.Marshal(changes)
+	if err != nil {
+		return err
+	}
+	after, err := jsonpatch.MergePatch(before, patch)
+	if err != nil {
+		return err
+	}
+	*app = v1alpha1.ScalableApp{}
+	return json.Unmarshal(after, app)
 }
 
 // say prints the outcome as kubectl does. What is said goes to the person, not into output that a program

@@ -58,6 +58,11 @@ func TestCLIPlan(t *testing.T) {
 	c.want(2, []string{"what it refers to changes", "config settings added"}, "plan", "-f", file("both", settings+`"2"}`, app(spec)))
 	c.want(2, []string{"spec.cache.redis.memory: 128Mi → 256Mi", "No new revision", "change StatefulSet/shop-cache"},
 		"plan", "-f", file("cache", app(strings.Replace(spec, "redis: {}", "redis: {memory: 256Mi}", 1))))
+	c.want(2, []string{
+		"The steps of the rollout (Canary):", "1  no traffic; gate smoke", "2  20% of the traffic; at least 30s; a person's approval", "3  all traffic",
+		"revision 1 are kept for 5m",
+	}, "plan", "-f", file("canary", app(strings.Replace(spec, "{app: {image: one", "{rollout: {strategy: Canary, gates: [{name: smoke, http: {path: /up}}], "+
+		"canary: {steps: [{weight: 20, pauseSeconds: 30, approval: Required}]}}, app: {image: two", 1))))
 	c.want(2, []string{"Then: Stalled (InvalidSpec)", "partial pod template"},
 		"plan", "-f", file("template", app(strings.Replace(spec, "image: one", "image: one, podTemplate: {nonsense: 1}", 1))))
 	c.want(1, []string{"would be refused", "at least 64Mi"},

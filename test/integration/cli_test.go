@@ -147,7 +147,7 @@ func TestCLISteers(t *testing.T) {
 	c.want(1, []string{`no ScalableApp "shpo" in namespace`, "there is: shop"}, "status", "shpo")
 
 	c.want(0, []string{"scalableapp.apps.scalableapp.dev/shop image set (server dry run)"}, "set", "image", "shop", "two", "--dry-run=server")
-	c.want(1, []string{"--dry-run is none or server"}, "set", "image", "shop", "two", "--dry-run=maybe")
+	c.want(1, []string{"--dry-run is none, client or server"}, "set", "image", "shop", "two", "--dry-run=maybe")
 	c.want(1, []string{"output format"}, "set", "image", "shop", "two", "-o", "nonsense")
 	if c.app().Spec.App.Image != "one" {
 		t.Fatal("a dry run or a wrong flag has written")
@@ -310,4 +310,100 @@ func TestCLIConflict(t *testing.T) {
 		})
 	})
 	byUndo.want(1, []string{"nothing was written"}, "undo", "shop")
+}
+
+// stand puts the app's rollout somewhere, as the operator would store it.
+func (c *tool) stand(change func(*v1alpha1.RolloutStatus)) {
+	c.Helper()
+	app := c.app()
+	app.Status.ObservedGeneration = app.Generation
+	change(&app.Status.Rollout)
+	if err := c.api.Status().Update(c.ctx, app); err != nil {
+		c.Fatal(err)
+	}
+	c.seen.refresh(c.ctx, v1alpha1.GroupVersion.WithKind("ScalableApp"), c.key("shop"))
+}
+
+// What a person says of a rollout is one annotation that names what it means, and nothing is written when it
+// makes no sense.
+func TestCLIActions(t *testing.T) {
+	t.Parallel()
+	c := newTool(t, newStack(t))
+	c.deploy(`app: {image: one, replicas: 2}`)
+	c.settle()
+	c.want(1, []string{"nothing of shop is rolled out"}, "promote", "shop")
+	c.want(1, []string{"undo shop"}, "abort", "shop")
+	c.want(1, []string{"nothing of shop has failed"}, "retry", "shop")
+	if word, asked := c.app().Annotations[naming.AnnotationAction]; asked {
+		t.Errorf("a refusal has written %s", word)
+	}
+
+	c.want(0, nil, "set", "image", "shop", "broken") // its pods never serve
+	c.passes(4)
+	candidate := c.app().Status.Rollout.Candidate.Revision
+	c.stand(func(r *v1alpha1.RolloutStatus) { r.Step, r.Steps, r.Attempt, r.StepStartedTime = 2, 4, 3, nil })
+	c.want(1, []string{"step 2 of 4", "waits for no person", "--full"}, "promote", "shop")
+	c.stand(func(r *v1alpha1.RolloutStatus) { r.StepStartedTime = new(metav1.Now()) })
+	word := func(want string) {
+		t.Helper()
+		if got := c.app().Annotations[naming.AnnotationAction]; got != want {
+			t.Errorf("the annotation is %q, want %q", got, want)
+		}
+	}
+	c.want(0, []string{"promote:" + candidate + ":3:2"}, "promote", "shop", "--dry-run=client", "-o", "yaml")
+	c.want(0, []string{"/shop promoted (dry run)"}, "promote", "shop", "--dry-run=client")
+	c.want(0, []string{"/shop promoted (server dry run)"}, "promote", "shop", "--dry-run=server")
+	word("")
+	c.want(0, []string{"/shop promoted\n", "step 3 follows"}, "promote", "shop")
+	word("promote:" + candidate + ":3:2")
+	c.want(2, []string{"is told to promote"}, "status", "shop")
+	c.want(1, []string{"has not acted on it yet"}, "promote", "shop")
+	c.want(0, []string{"/shop promoted\n"}, "promote", "shop", "--full")
+	word("promote-full:" + candidate + ":3")
+	if r := c.want(0, nil, "abort", "shop", "-o", "name"); r.out != "scalableapp.apps.scalableapp.dev/shop\n" {
+		t.Errorf("-o name prints %q", r.out)
+	}
+	word("abort:" + candidate + ":3")
+	c.want(1, []string{"is to be aborted"}, "promote", "shop", "--full")
+	c.want(1, []string{"has not failed"}, "retry", "shop")
+	c.stand(func(r *v1alpha1.RolloutStatus) {
+		r.Stage, r.HandledAction = v1alpha1.StageFailed, "abort:"+candidate+":3"
+		r.Failure = &v1alpha1.FailureStatus{Reason: v1alpha1.ReasonAborted, Message: "a person aborted it", Time: metav1.Now()}
+	})
+	c.want(3, []string{"waits for a person (Aborted)", "retry shop"}, "status", "shop")
+	c.want(1, []string{"failed already (Aborted: a person aborted it)"}, "abort", "shop")
+	c.want(0, []string{"/shop to be tried again"}, "retry", "shop")
+	word("retry:" + candidate + ":3")
+	c.want(0, []string{"shop\tbroken"}, "__complete", "promote", "")
+	c.want(0, []string{"shop\tbroken"}, "__complete", "retry", "")
+
+	// Nothing is written when somebody else says something at the same moment.
+	late := c.meddler(func() {
+		c.change(func(app *v1alpha1.ScalableApp) {
+			metav1.SetMetaDataAnnotation(&app.ObjectMeta, naming.AnnotationAction, "retry:other:1")
+		})
+	})
+	c.change(func(app *v1alpha1.ScalableApp) { delete(app.Annotations, naming.AnnotationAction) })
+	late.want(1, []string{"nothing was written"}, "retry", "shop")
+	word("retry:other:1")
+}
+
+// A migration that older revisions may not survive keeps a plain abort away; the history says so.
+func TestCLIAbortOverMigration(t *testing.T) {
+	t.Parallel()
+	c := newTool(t, newStack(t))
+	c.deploy(`app: {image: one}`)
+	c.settle()
+	c.change(func(app *v1alpha1.ScalableApp) {
+		app.Spec.App.Image = "broken"
+		app.Spec.App.Migration = &v1alpha1.MigrationSpec{Command: []string{"migrate"}, RollbackSafe: v1alpha1.RollbackSafeNo}
+	})
+	c.passes(3)
+	candidate := c.app().Status.Rollout.Candidate.Revision
+	c.stand(func(r *v1alpha1.RolloutStatus) { r.Attempt = 1 })
+	c.want(1, []string{"rollbackSafe: No", "--force"}, "abort", "shop")
+	c.want(0, []string{"/shop aborted"}, "abort", "shop", "--force")
+	if got := c.app().Annotations[naming.AnnotationAction]; got != "abort-force:"+candidate+":1" {
+		t.Errorf("the annotation is %q", got)
+	}
 }

@@ -47,6 +47,22 @@ func TestManifestsAreAccepted(t *testing.T) {
 	}
 }
 
+// The patch for Argo CD is taken by the API server, and leaves alone what else its ConfigMap says.
+func TestArgoPatch(t *testing.T) {
+	name := namespace(t)
+	theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "argocd-cm"}, Data: map[string]string{"url": "https://argo.example"}}
+	if err := newClient(t).Create(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	output(t, kubectl(t, "patch", "configmap", "argocd-cm", "-n", name, "--patch-file", "config/argocd/argocd-cm.yaml"))
+	if err := newClient(t).Get(t.Context(), client.ObjectKeyFromObject(theirs), theirs); err != nil {
+		t.Fatal(err)
+	}
+	if len(theirs.Data) != 3 || theirs.Data["url"] == "" || theirs.Data["resource.customizations.health.apps.scalableapp.dev_ScalableApp"] == "" {
+		t.Errorf("it holds %v", theirs.Data)
+	}
+}
+
 // The chart and the plain manifests give the operator the same permissions, the same CRD and the same pod.
 func TestChartEqualsManifests(t *testing.T) {
 	plain, chart := kustomize(t, "config/default"), helm(t, "--namespace", system, "--set", "image.tag=dev")
