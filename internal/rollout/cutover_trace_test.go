@@ -326,6 +326,73 @@ func TestSpecialTraces(t *testing.T) {
 			s.scale(2)
 			s.play()
 		},
+		"promoted_in_full_from_a_preview": func(s *trace) {
+			s.cutover(v1alpha1.RolloutBlueGreen, true, 4)
+			s.w.spec.BlueGreen.PreviewReplicas = new(int32(1))
+			s.gate("smoke", v1alpha1.GateBeforeTraffic)
+			s.verdict("v2", "smoke", v1alpha1.VerdictPending)
+			s.release("v2")
+			s.untilStep(1)
+			s.tell(VerbPromoteFull)
+			s.play()
+		},
+		"bad_image_promoted_in_full": func(s *trace) {
+			half(s, true)
+			s.release("v2!")
+			s.ticks(2)
+			s.tell(VerbPromoteFull)
+			s.play()
+		},
+		"bad_then_bad": func(s *trace) {
+			half(s, false)
+			s.release("v2!")
+			s.ticks(4)
+			s.release("v3!")
+			s.play()
+		},
+		"image_and_replicas_change_together": func(s *trace) {
+			half(s, true)
+			s.release("v2")
+			s.scale(6)
+			s.ticks(5)
+			s.release("v3")
+			s.scale(3)
+			s.play()
+		},
+		"pause_and_approval_longer_than_the_deadline": func(s *trace) {
+			s.cutover(v1alpha1.RolloutCanary, true, 2)
+			s.steps(v1alpha1.CanaryStep{Weight: 50, PauseSeconds: new(int32(300)), Approval: v1alpha1.ApprovalRequired})
+			s.release("v2")
+			s.until(v1alpha1.StageAwaitingApproval)
+			s.ticks(20)
+			s.tell(VerbPromote)
+			s.play()
+		},
+		"scaled_while_waiting_for_approval": func(s *trace) {
+			s.cutover(v1alpha1.RolloutCanary, false, 4)
+			s.steps(v1alpha1.CanaryStep{Weight: 50, Approval: v1alpha1.ApprovalRequired})
+			s.release("v2")
+			s.until(v1alpha1.StageAwaitingApproval)
+			s.scale(8)
+			s.ticks(8)
+			s.tell(VerbPromote)
+			s.play()
+		},
+		"scaled_in_after_an_abort": func(s *trace) {
+			half(s, false)
+			s.verdict("v2", "errors", v1alpha1.VerdictFail)
+			s.release("v2")
+			s.until(v1alpha1.StageAborting)
+			s.scale(2)
+			s.play()
+		},
+		"undone_after_the_hold": func(s *trace) {
+			half(s, true)
+			s.release("v2")
+			s.play()
+			s.release("v1")
+			s.play()
+		},
 		"bump_before_the_first_rollout_ends": func(s *trace) {
 			s.w = newWorld(3, 1, 0)
 			s.w.spec.Strategy = v1alpha1.RolloutBlueGreen

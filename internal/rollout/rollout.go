@@ -79,15 +79,16 @@ func begun(in Input) Input {
 	if nameOf(status.Candidate) != in.Target.Revision {
 		in.Status = v1alpha1.RolloutStatus{
 			Stage: v1alpha1.StageWaiting, Stable: status.Stable, Traffic: status.Traffic, DrainTime: status.DrainTime,
-			HandledAction: status.HandledAction, Attempt: status.Attempt + 1, ProgressTime: in.seconds(),
+			HandledAction: status.HandledAction, Attempt: status.Attempt + 1, ProgressTime: in.seconds(), Demand: status.Demand,
 		}
 	}
 	status.Candidate = described(in.Target, status.Candidate)
 	if in.Desired > status.Demand && status.Demand > 0 {
 		status.ProgressTime = in.seconds() // the deadline does not count growth
 	}
-	if status.Demand = max(status.Demand, in.Desired); in.Desired == 0 {
-		status.Demand = 0
+	ended := status.Stage == v1alpha1.StageFailed && in.Target.Replicas == 0
+	if status.Demand = max(status.Demand, in.Desired); in.Desired == 0 || ended {
+		status.Demand = in.Desired
 	}
 	in.Desired = status.Demand // what is wanted does not shrink while a revision takes over
 	if waited := status.Stage == v1alpha1.StagePaused || status.Stage == v1alpha1.StageHeld; waited && in.Interlock == "" {
