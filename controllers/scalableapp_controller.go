@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	recorder "k8s.io/client-go/tools/events"
@@ -78,7 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // the same success each time. Somebody else's write in between is a conflict:
 // then the pass is made again with the newer object.
 func (r *Reconciler) record(ctx context.Context, app *v1alpha1.ScalableApp, status v1alpha1.ScalableAppStatus) error {
-	if reflect.DeepEqual(normal(app.Status), normal(status)) {
+	if equality.Semantic.DeepEqual(normal(app.Status), normal(status)) { // times are the same in whatever zone
 		return nil
 	}
 	before := app.DeepCopy()
@@ -93,14 +93,12 @@ func (r *Reconciler) record(ctx context.Context, app *v1alpha1.ScalableApp, stat
 	return nil
 }
 
-// normal is a status as it reads after it was stored: times in whole seconds of one zone.
+// normal is a status as it reads after it was stored: times in whole seconds. Those of the rollout are made
+// so.
 func normal(s v1alpha1.ScalableAppStatus) v1alpha1.ScalableAppStatus {
 	out := *s.DeepCopy()
 	for i := range out.Conditions {
 		out.Conditions[i].LastTransitionTime = out.Conditions[i].LastTransitionTime.Rfc3339Copy()
-	}
-	if out.Rollout.ProgressTime != nil {
-		out.Rollout.ProgressTime = new(out.Rollout.ProgressTime.Rfc3339Copy())
 	}
 	return out
 }
