@@ -112,7 +112,8 @@ func refused(in Input, route *gatewayv1.HTTPRoute, ref v1alpha1.GatewayRef, cond
 				Reason: v1alpha1.ReasonRouteNotAccepted,
 				// A Service that was made a moment ago may not be seen by the Gateway yet.
 				Lasting: c.Reason != string(gatewayv1.RouteReasonBackendNotFound),
-				Message: strings.TrimSpace(fmt.Sprintf("Gateway %s does not accept HTTPRoute %s (%s): %s", name, route.Name, c.Reason, c.Message)),
+				// Some leave the message empty.
+				Message: strings.TrimSuffix(fmt.Sprintf("Gateway %s does not accept HTTPRoute %s (%s): %s", name, route.Name, c.Reason, c.Message), ": "),
 			}
 		}
 	}

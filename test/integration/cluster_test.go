@@ -83,7 +83,7 @@ func (c *cluster) endpoints(s *corev1.Service) {
 // route is a Gateway that accepts every route.
 func (c *cluster) route(r *gatewayv1.HTTPRoute) {
 	parents := len(r.Status.Parents)
-	if parents > 0 && r.Status.Parents[0].Conditions[0].ObservedGeneration == r.Generation {
+	if len(r.Spec.ParentRefs) == 0 || parents > 0 && r.Status.Parents[0].Conditions[0].ObservedGeneration == r.Generation {
 		return
 	}
 	testkit.Accept(r)
