@@ -27,6 +27,9 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/observe"
 	"github.com/scalableapp/scalableapp-operator/internal/plan"
+	"github.com/scalableapp/scalableapp-operator/internal/podmetrics"
+	"github.com/scalableapp/scalableapp-operator/internal/probe"
+	"github.com/scalableapp/scalableapp-operator/internal/promql"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
 )
 
@@ -111,6 +114,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 			Cached: mgr.GetCache(), Live: live, Scheme: mgr.GetScheme(), Now: time.Now,
 			Config:   &observe.ConfigReader{Metadata: metadata, Live: live},
 			Gateways: gateways,
+			Gates:    &observe.Gates{Pods: &podmetrics.Reader{}, Prometheus: &promql.Client{}, Prober: &probe.Client{}},
 		},
 		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live},
 		Recorder: mgr.GetEventRecorder("scalableapp-operator"),

@@ -1,6 +1,8 @@
 package components
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -12,27 +14,31 @@ import (
 )
 
 // NetworkPolicies close the data tier to everything but this app and the operator. They say nothing of
-// egress: the operator cannot know what the app has to reach. The kubelet's probes come from the pod's
-// own node, which policies do not concern.
+// egress: the operator cannot know what the app has to reach. The app itself is open to everybody on its
+// ports, and so to the operator, which reads its metrics and asks its gates. The kubelet's probes come from
+// the pod's own node, which policies do not concern.
 func NetworkPolicies(in Input) []Object {
 	if in.App.Spec.NetworkPolicy == v1alpha1.NetworkPolicyDisabled {
 		return nil
 	}
 	app := componentPeer(in.App, naming.ComponentApp)
-	migration := componentPeer(in.App, naming.ComponentMigration)
+	clients := []*peer{app, componentPeer(in.App, naming.ComponentMigration)}
+	if slices.ContainsFunc(in.App.Spec.Rollout.Gates, bindsGate) {
+		clients = append(clients, componentPeer(in.App, naming.ComponentGate))
+	}
 
 	objects := []Object{networkPolicy(in, naming.ComponentApp, naming.Service(in.App),
 		networkingv1ac.NetworkPolicyIngressRule().WithPorts(appPorts()...))}
 	if wantsPostgres(in.App) {
 		members := componentPeer(in.App, naming.ComponentDatabase)
 		objects = append(objects, networkPolicy(in, naming.ComponentDatabase, naming.Database(in.App),
-			ingress([]*peer{app, migration, members}, postgresPort),
+			ingress(slices.Concat(clients, []*peer{members}), postgresPort),
 			// Patroni's API can switch over and restart: for members and the operator alone.
-			ingress(append([]*peer{members}, operatorPeers(in)...), patroniPort)))
+			ingress(slices.Concat([]*peer{members}, operatorPeers(in)), patroniPort)))
 	}
 	for _, r := range redises(in.App) {
 		objects = append(objects, networkPolicy(in, r.component, r.name,
-			ingress(append([]*peer{app, migration}, operatorPeers(in)...), redisPort)))
+			ingress(slices.Concat(clients, operatorPeers(in)), redisPort)))
 	}
 	return objects
 }

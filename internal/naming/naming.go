@@ -63,6 +63,8 @@ const (
 	AnnotationProven = "apps.scalableapp.dev/proven"
 	// AnnotationAttempt on a migration's or gate's Job is the attempt of the rollout that made it.
 	AnnotationAttempt = "apps.scalableapp.dev/attempt"
+	// AnnotationStep on a gate's Job is the step of the rollout that made it.
+	AnnotationStep = "apps.scalableapp.dev/step"
 	// AnnotationBootstrap on the ConfigMap with patroni.yml says whether members may make a new, empty
 	// database: "Allowed" or "Forbidden".
 	AnnotationBootstrap = "apps.scalableapp.dev/bootstrap"

@@ -43,6 +43,8 @@ type Observer struct {
 	Config *ConfigReader
 	// Gateways says what there is of the Gateway API. Without it there is nothing.
 	Gateways GatewayReader
+	// Gates asks the gates of rollouts. Without it they say nothing.
+	Gates *Gates
 }
 
 // Observe makes the snapshot of one app.
@@ -52,7 +54,7 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
 	for _, read := range []func(context.Context, *v1alpha1.ScalableApp, *state.Observed) error{
-		o.gateways, o.children, o.config, o.external, o.storageClasses, o.warnings,
+		o.gateways, o.children, o.config, o.external, o.storageClasses, o.warnings, o.gates,
 	} {
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err
