@@ -17,6 +17,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/podmetrics"
 	"github.com/scalableapp/scalableapp-operator/internal/promql"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 	"github.com/scalableapp/scalableapp-operator/internal/status"
 )
@@ -85,20 +86,12 @@ func (o *Observer) gates(ctx context.Context, app *v1alpha1.ScalableApp, seen *s
 // due are the gates of the step whose time has come.
 func (a asking) due() []v1alpha1.GateSpec {
 	r := &a.app.Status.Rollout
-	when := v1alpha1.GateWithTraffic
-	if r.Step == 1 && r.Steps > 1 && r.Weight != nil && *r.Weight == 0 {
-		when = v1alpha1.GateBeforeTraffic
-	}
-	gates := gate.OfStep(a.app.Spec.Rollout.Gates, when)
-	if r.Weight == nil || *r.Weight >= 100 {
-		gates = gate.Alone(gates) // the stable revision has no traffic to compare with
-	}
 	stored := map[string]v1alpha1.GateStatus{}
 	for _, s := range r.Gates {
 		stored[s.Name] = s
 	}
 	var due []v1alpha1.GateSpec
-	for _, g := range gates {
+	for _, g := range rollout.Asked(a.app.Spec.Rollout.Gates, *r) {
 		if now, _ := gate.Due(&g, stored[g.Name], r.StepStartedTime.Time, a.seen.Now); now {
 			due = append(due, g)
 		}

@@ -40,6 +40,7 @@ func rollingOut(t *testing.T, gates string) (*v1alpha1.ScalableApp, *state.Obser
 	app.Status.Rollout = v1alpha1.RolloutStatus{
 		Candidate: &v1alpha1.RevisionStatus{Revision: "shop-new", Image: "registry.example/shop:2"},
 		Stable:    &v1alpha1.RevisionStatus{Revision: "shop-old"},
+		Plan:      "Canary 0 10 50 100",
 		Step:      2, Steps: 4, Attempt: 1, Weight: new(int32(10)), StepStartedTime: &metav1.Time{Time: testkit.Born.Time},
 	}
 	return app, &state.Observed{Now: testkit.Born.Add(40 * time.Second)}
@@ -83,7 +84,7 @@ func TestNothingIsAsked(t *testing.T) {
 		"paused":                 func(app *v1alpha1.ScalableApp, _ *state.Observed) { app.Spec.Paused = new(true) },
 		"the step has not begun": func(app *v1alpha1.ScalableApp, _ *state.Observed) { app.Status.Rollout.StepStartedTime = nil },
 		"before traffic, with traffic": func(app *v1alpha1.ScalableApp, _ *state.Observed) {
-			app.Status.Rollout.Step, app.Status.Rollout.Weight = 1, new(int32(0))
+			app.Status.Rollout.Step = 1
 		},
 		"the period is not over": func(app *v1alpha1.ScalableApp, seen *state.Observed) {
 			for _, name := range []string{"ask", "errs", "slow"} {
@@ -129,7 +130,7 @@ func TestGatesOfAStep(t *testing.T) {
 	if diff := cmp.Diff(want, seen.Gates); diff != "" {
 		t.Error(diff)
 	}
-	app.Status.Rollout.Step, app.Status.Rollout.Weight = 1, new(int32(0))
+	app.Status.Rollout.Step = 1
 	if err := o.gates(t.Context(), app, seen); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,7 @@ func TestPodMetricsGate(t *testing.T) {
 		t.Error(diff)
 	}
 	// At the last step the stable revision has no traffic: what compares is held against max alone.
-	app.Status.Rollout.Weight = new(int32(100))
+	app.Status.Rollout.Step = 4
 	seen.Pods = []*corev1.Pod{fresh}
 	good.Add(95)
 	bad.Add(5)
