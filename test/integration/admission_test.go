@@ -170,8 +170,8 @@ func TestRefusedAtBirth(t *testing.T) {
 		},
 
 		"unknown strategy": {
-			spec: app + `rollout: {strategy: Canary}`,
-			want: []string{"spec.rollout.strategy", `supported values: "Rolling"`},
+			spec: app + `rollout: {strategy: Recreate}`,
+			want: []string{"spec.rollout.strategy", `supported values: "BlueGreen", "Canary", "Rolling"`},
 		},
 		"a rollout that can replace nothing": {
 			spec: app + `rollout: {rolling: {maxSurge: 0, maxUnavailable: 0%}}`,
