@@ -170,8 +170,8 @@ func TestRefusedAtBirth(t *testing.T) {
 		},
 
 		"unknown strategy": {
-			spec: app + `rollout: {strategy: Canary}`,
-			want: []string{"spec.rollout.strategy", `supported values: "Rolling"`},
+			spec: app + `rollout: {strategy: Recreate}`,
+			want: []string{"spec.rollout.strategy", `supported values: "Rolling", "BlueGreen", "Canary"`},
 		},
 		"a rollout that can replace nothing": {
 			spec: app + `rollout: {rolling: {maxSurge: 0, maxUnavailable: 0%}}`,
@@ -383,7 +383,9 @@ rollout:
   strategy: Rolling
   rolling: {maxSurge: 25%, maxUnavailable: 0}
   progressDeadlineSeconds: 600
+  rollbackHoldSeconds: 300
   revisionHistoryLimit: 10
+traffic: {settleSeconds: 5}
 sessions:
   store: Redis
   redis: {memory: 256Mi, persistence: Enabled, storage: {size: 1Gi, onDelete: Retain}}

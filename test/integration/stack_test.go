@@ -160,11 +160,15 @@ func (s *stack) pass() (ctrl.Result, error) {
 	return s.reconciler.Reconcile(s.ctx, ctrl.Request{NamespacedName: s.key("shop")})
 }
 
-// settle lets the operator and the cluster take turns until neither has anything to do. An operator that
-// dies is started anew. Any other error of a pass is a failure of the test.
-func (s *stack) settle() {
+// settle lets the operator and the cluster take turns until neither has anything to do, now or later: when
+// the operator only waits for a time, that time comes. An operator that dies is started anew. Any other
+// error of a pass is a failure of the test.
+func (s *stack) settle() { s.Helper(); s.settleUntil(func() bool { return false }) }
+
+// settleUntil is settle, up to the first moment in which something is so.
+func (s *stack) settleUntil(reached func() bool) {
 	s.Helper()
-	for range 60 {
+	for range 300 {
 		before := len(s.writes)
 		result, err := s.pass()
 		switch {
@@ -173,12 +177,20 @@ func (s *stack) settle() {
 			continue
 		case err != nil:
 			s.Fatalf("a pass failed: %v", err)
-		}
-		if quiet := len(s.writes) == before; !s.turn() && quiet && result.RequeueAfter < time.Second*30 && result.RequeueAfter == 0 {
+		case reached():
 			return
 		}
+		quiet := len(s.writes) == before
+		switch {
+		case s.turn() || !quiet:
+		case result.RequeueAfter == 0:
+			return
+		default:
+			s.time = s.time.Add(max(0, result.RequeueAfter-time.Second)) // a pass takes a second
+		}
 	}
-	s.Fatalf("no rest; the last writes were\n%s", strings.Join(s.writes[max(0, len(s.writes)-20):], "\n"))
+	s.Fatalf("no rest; the status is %+v, the last writes were\n%s",
+		s.app().Status.Rollout, strings.Join(s.writes[max(0, len(s.writes)-20):], "\n"))
 }
 
 // app is the app as it is, live.
