@@ -191,8 +191,12 @@ func retry(app *v1alpha1.ScalableApp) (object, string, error) {
 	case !failed(app):
 		return nil, "", fmt.Errorf("%s has not failed, so there is nothing to try again%s", people(r.Candidate), because(r))
 	}
-	return speak(app, rollout.VerbRetry, fmt.Sprintf("%s is tried again from its first step, with all its gates. Before, it failed%s.\n",
-		people(r.Candidate), failureWords(r)))
+	from := "its first step"
+	if frozen(app) {
+		from = "the step where it has kept its traffic"
+	}
+	return speak(app, rollout.VerbRetry, fmt.Sprintf("%s is tried again from %s, with all its gates. Before, it failed%s.\n",
+		people(r.Candidate), from, failureWords(r)))
 }
 
 // unfit says why no rollout of an app can be steered at the moment, or nil.

@@ -119,7 +119,7 @@ func TestActions(t *testing.T) {
 		"retry again":                {retry, heard(secondAttempt(), "retry:shop-b:1"), "retry:shop-b:2", "tried again", ""},
 		"retry what goes back":       {retry, aborting(), "retry:shop-b:1", "tried again", ""},
 		"retry what is not given up": {retry, noDeadline(), "", "goes on by itself", "no progress"},
-		"retry what is frozen":       {retry, frozenApp(), "retry:shop-b:1", "tried again", ""},
+		"retry what is frozen":       {retry, frozenApp(), "retry:shop-b:1", "from the step where it has kept its traffic", ""},
 		"retry what goes on":         {retry, canary(), "", "has not failed", "10% of the traffic"},
 		"retry nothing":              {retry, shop(), "", "nothing of shop has failed", "restart shop"},
 		"retry twice":                {retry, told(givenUp(), "retry:shop-b:1"), "", "has not acted on it yet", ""},
