@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -19,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -74,6 +74,8 @@ type Options struct {
 	Namespaces []string
 	// Concurrency is how many apps are worked on at once.
 	Concurrency int
+	// Metrics is where the metrics of rollouts are registered; nil is nowhere.
+	Metrics prometheus.Registerer
 	// MetricsPerApp adds metrics with the names of apps.
 	MetricsPerApp bool
 }
@@ -111,9 +113,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 	if err != nil {
 		return err
 	}
-	recorder, err := telemetry.New(metrics.Registry, telemetry.Options{
-		Apps: listApps(mgr), PerApp: o.MetricsPerApp, Now: time.Now,
-	})
+	recorder, err := newTelemetry(mgr, o)
 	if err != nil {
 		return err
 	}
@@ -159,6 +159,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 		return err
 	}
 	return gateways.start(ctx, false)
+}
+
+func newTelemetry(mgr ctrl.Manager, o Options) (*telemetry.Recorder, error) {
+	if o.Metrics == nil {
+		return nil, nil
+	}
+	return telemetry.New(o.Metrics, telemetry.Options{Apps: listApps(mgr), PerApp: o.MetricsPerApp, Now: time.Now})
 }
 
 // listApps lists all apps out of the cache. An operator that stands by lists none, or all would be there twice.

@@ -12,6 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -99,7 +100,7 @@ func run(o options) error {
 
 // controller is what the flags say about the controller.
 func (o options) controller() controllers.Options {
-	out := controllers.Options{Concurrency: o.concurrency, MetricsPerApp: o.metricsPerApp}
+	out := controllers.Options{Concurrency: o.concurrency, Metrics: metrics.Registry, MetricsPerApp: o.metricsPerApp}
 	for name := range strings.SplitSeq(o.watchNamespaces, ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			out.Namespaces = append(out.Namespaces, name)

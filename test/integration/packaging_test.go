@@ -50,7 +50,9 @@ func TestManifestsAreAccepted(t *testing.T) {
 // The patch for Argo CD is taken by the API server, and leaves alone what else its ConfigMap says.
 func TestArgoPatch(t *testing.T) {
 	name := namespace(t)
-	theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "argocd-cm"}, Data: map[string]string{"url": "https://argo.example"}}
+	theirs := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "argocd-cm"}, Data: map[string]string{"url": "https://argo.example"},
+	}
 	if err := newClient(t).Create(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
