@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -64,7 +63,8 @@ func TestGateJob(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{naming.AnnotationAttempt: "2", naming.AnnotationStep: "3"}, job.Annotations); diff != "" {
 		t.Error(diff)
 	}
-	if *job.Spec.BackoffLimit != 0 || *job.Spec.ActiveDeadlineSeconds != 60 || job.Spec.PodFailurePolicy.Rules[0].Action != batchv1.PodFailurePolicyActionIgnore {
+	if *job.Spec.BackoffLimit != 0 || *job.Spec.ActiveDeadlineSeconds != 60 ||
+		job.Spec.PodFailurePolicy.Rules[0].Action != batchv1.PodFailurePolicyActionIgnore {
 		t.Errorf("%+v", job.Spec)
 	}
 	labels := map[string]string{naming.LabelManagedBy: naming.ManagedBy, naming.LabelInstance: "shop",
@@ -114,7 +114,8 @@ func TestGateJobWithAnImageOfItsOwn(t *testing.T) {
 }
 
 func TestGateOutdated(t *testing.T) {
-	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{naming.AnnotationAttempt: "2", naming.AnnotationStep: "3"}}}
+	job := &batchv1.Job{}
+	job.Annotations = map[string]string{naming.AnnotationAttempt: "2", naming.AnnotationStep: "3"}
 	for _, c := range []struct {
 		attempt, step int32
 		want          bool

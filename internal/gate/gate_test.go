@@ -225,7 +225,7 @@ func TestInvariants(t *testing.T) {
 				stored.SampledTime = new(stored.SampledTime.Rfc3339Copy())
 			}
 			status = *stored
-			check(t, &spec, status, good, bad, silent)
+			check(t, &spec, status, counts{good, bad, silent})
 			if status.Verdict != v1alpha1.VerdictFail {
 				continue
 			}
@@ -251,7 +251,11 @@ func draw(t *rapid.T, spec *v1alpha1.GateSpec) state.Sample {
 	return sample
 }
 
-func check(t *rapid.T, spec *v1alpha1.GateSpec, s v1alpha1.GateStatus, good, bad, silent int32) {
+// counts are the samples that were seen; silent ones only those in a row.
+type counts struct{ good, bad, silent int32 }
+
+func check(t *rapid.T, spec *v1alpha1.GateSpec, s v1alpha1.GateStatus, seen counts) {
+	good, bad, silent := seen.good, seen.bad, seen.silent
 	required, tolerated := *spec.Samples, *spec.FailureLimit
 	if spec.Job != nil {
 		required, tolerated = 1, 0

@@ -52,6 +52,8 @@ type Gates struct {
 	Pods       PodMetrics
 	Prometheus Prometheus
 	Prober     Prober
+	// Silent asks nobody: what is due has no sample. Jobs are looked at all the same.
+	Silent bool
 
 	mu  sync.Mutex
 	dry map[types.UID]*dryAnswers
@@ -77,7 +79,7 @@ func (o *Observer) gates(ctx context.Context, app *v1alpha1.ScalableApp, seen *s
 	case r.StepStartedTime != nil:
 		o.Gates.forget(app.UID)
 		seen.Gates = a.all(ctx, gatesTimeout, a.due(), a.ask)
-	case r.Step <= 1 && o.Gates != nil:
+	case r.Step <= 1 && o.Gates != nil && !o.Gates.Silent:
 		seen.Gates = a.askDry(ctx)
 	}
 	return nil
@@ -92,6 +94,9 @@ func (a asking) due() []v1alpha1.GateSpec {
 	}
 	var due []v1alpha1.GateSpec
 	for _, g := range rollout.Asked(a.app.Spec.Rollout.Gates, *r) {
+		if a.Gates != nil && a.Silent && g.Job == nil {
+			continue
+		}
 		if now, _ := gate.Due(&g, stored[g.Name], r.StepStartedTime.Time, a.seen.Now); now {
 			due = append(due, g)
 		}
@@ -206,8 +211,7 @@ func (a asking) prometheus(ctx context.Context, m *v1alpha1.MetricGate, window t
 
 func unanswered(whose string, err error) state.Sample {
 	sample := state.Sample{Reason: whose + err.Error()}
-	var invalid *promql.InvalidError
-	if errors.As(err, &invalid) {
+	if _, invalid := errors.AsType[*promql.InvalidError](err); invalid {
 		sample.Outcome = state.OutcomeInvalid
 	}
 	return sample

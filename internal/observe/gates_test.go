@@ -88,7 +88,8 @@ func TestNothingIsAsked(t *testing.T) {
 		},
 		"the period is not over": func(app *v1alpha1.ScalableApp, seen *state.Observed) {
 			for _, name := range []string{"ask", "errs", "slow"} {
-				app.Status.Rollout.Gates = append(app.Status.Rollout.Gates, v1alpha1.GateStatus{Name: name, SampledTime: &metav1.Time{Time: seen.Now.Add(-9 * time.Second)}})
+				app.Status.Rollout.Gates = append(app.Status.Rollout.Gates,
+					v1alpha1.GateStatus{Name: name, SampledTime: &metav1.Time{Time: seen.Now.Add(-9 * time.Second)}})
 			}
 		},
 	} {
@@ -108,7 +109,7 @@ func TestNothingIsAsked(t *testing.T) {
 func TestGatesOfAStep(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
@@ -164,6 +165,22 @@ func TestGatesWithoutClients(t *testing.T) {
 	}
 }
 
+// The plugin looks at Jobs and asks nobody.
+func TestSilentGates(t *testing.T) {
+	app, seen := rollingOut(t, strings.Join([]string{ask, smoke, errs, slow}, ", "))
+	o := &Observer{Gates: &Gates{Silent: true}}
+	if err := o.gates(t.Context(), app, seen); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]state.Sample{"smoke": {Outcome: state.OutcomeNone}}, seen.Gates); diff != "" {
+		t.Error(diff)
+	}
+	app.Status.Rollout.StepStartedTime, app.Status.Rollout.Step, seen.Gates = nil, 1, nil
+	if err := o.gates(t.Context(), app, seen); err != nil || seen.Gates != nil {
+		t.Errorf("%+v, %v", seen.Gates, err)
+	}
+}
+
 func TestJobGate(t *testing.T) {
 	app, seen := rollingOut(t, smoke)
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: naming.Gate("shop-new", "smoke"), UID: "uid-of-job",
@@ -195,7 +212,8 @@ func TestPodMetricsGate(t *testing.T) {
 	var good, bad atomic.Int64
 	server := metricsServer(t, &good, &bad)
 	app, seen := rollingOut(t, "{name: errs, metric: {source: Pods, indicator: ErrorRatio, max: '0.1', maxRatioToStable: '2'}}")
-	fresh, ending, stable := servesAt(app, server, "shop-new", "new-1"), servesAt(app, server, "shop-new", "new-2"), servesAt(app, server, "shop-old", "old-1")
+	fresh, ending := servesAt(app, server, "shop-new", "new-1"), servesAt(app, server, "shop-new", "new-2")
+	stable := servesAt(app, server, "shop-old", "old-1")
 	ending.DeletionTimestamp, ending.Status.PodIP = &testkit.Born, "192.0.2.1"
 	seen.Pods = []*corev1.Pod{fresh, ending, stable}
 	o := &Observer{Gates: cluster(server)}

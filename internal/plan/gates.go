@@ -26,10 +26,9 @@ func (b *builder) judged() rollout.Judged {
 		}
 		after := gate.Judge(&spec, before, b.sample(&spec), b.seen.Now)
 		out.Statuses = append(out.Statuses, after)
-		due, next := gate.Due(&spec, after, stored.StepStartedTime.Time, b.seen.Now)
-		if due {
-			next = b.seen.Now
-		}
+		// What is due already was due too late for this pass: its time lies before now, but for a Job, whose end
+		// is told by a watch.
+		_, next := gate.Due(&spec, after, stored.StepStartedTime.Time, b.seen.Now)
 		if !next.IsZero() && (out.Next.IsZero() || next.Before(out.Next)) {
 			out.Next = next
 		}

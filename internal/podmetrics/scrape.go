@@ -96,8 +96,7 @@ func fetch(ctx context.Context, address string) (map[string]*dto.MetricFamily, e
 
 // plain is an error without the address and the method, which say nothing to people and change.
 func plain(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

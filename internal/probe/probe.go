@@ -37,8 +37,13 @@ func (c *Client) Get(ctx context.Context, address string, timeout time.Duration)
 	began := time.Now()
 	connected := false
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
-	status, err := c.do(traced, http.MethodGet, address, nil, timeout, fresh)
 	sample := state.Sample{Limit: "2xx or 3xx"}
+	request, err := http.NewRequestWithContext(traced, http.MethodGet, address, nil)
+	if err != nil {
+		sample.Reason = err.Error()
+		return sample
+	}
+	status, err := c.do(request, timeout, fresh)
 	switch {
 	case err != nil && (!connected || ctx.Err() != nil && time.Since(began) < timeout):
 		sample.Reason = fmt.Sprintf("the new revision cannot be asked: %v", err)
@@ -62,7 +67,13 @@ func (c *Client) Post(ctx context.Context, address string, body any, timeout tim
 		sample.Reason = err.Error()
 		return sample
 	}
-	status, err := c.do(ctx, http.MethodPost, address, raw, timeout, freshProxied)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(raw))
+	if err != nil {
+		sample.Reason = err.Error()
+		return sample
+	}
+	request.Header.Set("Content-Type", "application/json")
+	status, err := c.do(request, timeout, freshProxied)
 	switch {
 	case err != nil:
 		sample.Reason = fmt.Sprintf("the webhook cannot be asked: %v", err)
@@ -79,9 +90,7 @@ func (c *Client) Post(ctx context.Context, address string, body any, timeout tim
 	return sample
 }
 
-func (c *Client) do(
-	ctx context.Context, method, address string, body []byte, timeout time.Duration, transport http.RoundTripper,
-) (int, error) {
+func (c *Client) do(request *http.Request, timeout time.Duration, transport http.RoundTripper) (int, error) {
 	if c.Transport != nil {
 		transport = c.Transport
 	}
@@ -89,14 +98,7 @@ func (c *Client) do(
 		Transport: transport, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
 	request.Header.Set("User-Agent", "scalableapp-operator")
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
 	response, err := client.Do(request)
 	if err != nil {
 		return 0, plain(err, timeout)
@@ -108,8 +110,7 @@ func (c *Client) do(
 
 // plain is an error without the method and the address, and with the time that was waited.
 func plain(err error, timeout time.Duration) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		if wrapped.Timeout() {
 			return fmt.Errorf("no answer within %s", timeout)
 		}

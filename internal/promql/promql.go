@@ -57,7 +57,8 @@ func (*Client) Ask(ctx context.Context, address, query string) (float64, error) 
 	if err != nil {
 		return 0, &InvalidError{err.Error()}
 	}
-	value, _, _, err := prometheusv1.NewAPI(client).Query(ctx, query, time.Time{}, prometheusv1.WithTimeout(timeout), prometheusv1.WithLimit(3))
+	value, _, _, err := prometheusv1.NewAPI(client).Query(ctx, query, time.Time{},
+		prometheusv1.WithTimeout(timeout), prometheusv1.WithLimit(3)) // enough to tell one series from several
 	if err != nil {
 		return 0, explain(err)
 	}
@@ -65,15 +66,13 @@ func (*Client) Ask(ctx context.Context, address, query string) (float64, error) 
 }
 
 func explain(err error) error {
-	var said *prometheusv1.Error
-	if errors.As(err, &said) {
+	if said, ok := errors.AsType[*prometheusv1.Error](err); ok {
 		if said.Type == prometheusv1.ErrBadData {
 			return &InvalidError{"the query does not parse: " + said.Msg}
 		}
 		return fmt.Errorf("the Prometheus says: %w", said)
 	}
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the method and the whole query
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
