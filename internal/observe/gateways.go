@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -23,6 +24,8 @@ type GatewayReader interface {
 	// Exists says whether there is a Gateway of that name.
 	Exists(ctx context.Context, key types.NamespacedName) (bool, error)
 }
+
+var groupVersion = schema.GroupVersion(gatewayv1.GroupVersion)
 
 // gateways comes before the children: it says whether a route can be among them.
 func (o *Observer) gateways(ctx context.Context, app *v1alpha1.ScalableApp, seen *state.Observed) error {
@@ -71,7 +74,7 @@ func (g LiveGateways) Exists(ctx context.Context, key types.NamespacedName) (boo
 
 // Knows asks a mapper whether the cluster knows HTTPRoutes.
 func Knows(mapper meta.RESTMapper) (bool, error) {
-	kind := gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute")
+	kind := groupVersion.WithKind("HTTPRoute")
 	_, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if meta.IsNoMatchError(err) {
 		return false, nil
@@ -82,6 +85,6 @@ func Knows(mapper meta.RESTMapper) (bool, error) {
 // GatewayMetadata is an empty Gateway of which only metadata is read.
 func GatewayMetadata() *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(gatewayv1.SchemeGroupVersion.WithKind("Gateway"))
+	object.SetGroupVersionKind(groupVersion.WithKind("Gateway"))
 	return object
 }

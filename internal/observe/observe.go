@@ -178,6 +178,14 @@ func sorted(list client.ObjectList, seen *state.Observed) []client.Object {
 	case *corev1.PersistentVolumeClaimList:
 		seen.Volumes = pointers(l.Items)
 		return nil // they belong to StatefulSets, or to nobody
+	default:
+		return untold(list)
+	}
+}
+
+// untold are kinds of which it only counts that they are there.
+func untold(list client.ObjectList) []client.Object {
+	switch l := list.(type) {
 	case *policyv1.PodDisruptionBudgetList:
 		return objects(pointers(l.Items))
 	case *networkingv1.NetworkPolicyList:

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -58,7 +59,7 @@ func run(m *testing.M, use func(*rest.Config)) (code int, err error) {
 
 // GatewayAPI is the directory with the CRDs of the Gateway API, in the version that go.mod names.
 func GatewayAPI() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
+	out, err := exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the Gateway API among Go's modules: %w", err)
 	}

@@ -139,11 +139,17 @@ func TestGatewayAPIComesLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := controllers.Setup(ctx, mgr, plan.Config{Images: components.Images{Postgres: "p", Redis: "r"}, OperatorNamespace: "default"}, options); err != nil {
+	images := components.Images{Postgres: "p", Redis: "r"}
+	if err := controllers.Setup(ctx, mgr, plan.Config{Images: images, OperatorNamespace: "default"}, options); err != nil {
 		t.Fatal(err)
 	}
 	go func() { stopped <- mgr.Start(ctx) }()
-	t.Cleanup(func() { cancel(); <-stopped })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
 
 	api, err := client.New(config, client.Options{Scheme: testkit.Scheme()})
 	if err != nil {
