@@ -144,13 +144,22 @@ func (c *cluster) statefulSet(s *appsv1.StatefulSet) {
 	}
 }
 
-// job lets a migration succeed in its second turn, so that there is a time in which it runs.
+// job lets a Job end in its second turn, so that there is a time in which it runs. One with an image that
+// holds the word "bad" fails, and so does one with an "overloaded" image that is not asked at the first step.
 func (c *cluster) job(j *batchv1.Job) {
+	image := j.Spec.Template.Spec.Containers[0].Image
+	fails := strings.Contains(image, "bad") || (strings.Contains(image, "overloaded") && j.Annotations[naming.AnnotationStep] != "1")
 	switch {
 	case len(j.Status.Conditions) > 0:
 		return
 	case j.Status.StartTime == nil:
 		j.Status.StartTime = &metav1.Time{Time: j.CreationTimestamp.Time}
+	case fails:
+		j.Status.Failed = 1
+		for _, kind := range []batchv1.JobConditionType{batchv1.JobFailureTarget, batchv1.JobFailed} {
+			j.Status.Conditions = append(j.Status.Conditions, batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue,
+				Reason: batchv1.JobReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit"})
+		}
 	default:
 		j.Status.Succeeded, j.Status.CompletionTime = 1, j.Status.StartTime
 		for _, kind := range []batchv1.JobConditionType{batchv1.JobSuccessCriteriaMet, batchv1.JobComplete} {

@@ -3,7 +3,9 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,54 +27,89 @@ sessions: {store: Redis}
 cache: {redis: {}}
 `
 
-// workload is what the sweep plays: an app with everything is made, and then gets a new version and an
-// autoscaler and loses its cache.
+// wholeWorkload is an app with everything that is made, and then gets a new version and an autoscaler and
+// loses its cache.
+var wholeWorkload = []act{
+	func(s *stack) {
+		s.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: s.namespace}, Data: map[string]string{"MODE": "fast"}})
+		s.deploy(whole)
+		s.settle()
+		s.ready()
+	},
+	func(s *stack) {
+		s.change(func(app *v1alpha1.ScalableApp) {
+			app.Spec.App.Image = "registry.example/shop:1.1.0"
+			app.Spec.Cache = nil
+			app.Spec.Autoscaling = &v1alpha1.AutoscalingSpec{MinReplicas: 3, MaxReplicas: 5, CPUUtilizationPercent: new(int32(70))}
+		})
+		s.settle()
+		s.ready()
+	},
+}
+
+// act is a part of a workload; at its end the app is at rest.
+type act func(*stack)
+
 func workload(s *stack) {
-	s.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: s.namespace}, Data: map[string]string{"MODE": "fast"}})
-	s.deploy(whole)
-	s.settle()
-	s.change(func(app *v1alpha1.ScalableApp) {
-		app.Spec.App.Image = "registry.example/shop:1.1.0"
-		app.Spec.Cache = nil
-		app.Spec.Autoscaling = &v1alpha1.AutoscalingSpec{MinReplicas: 3, MaxReplicas: 5, CPUUtilizationPercent: new(int32(70))}
-	})
-	s.settle()
+	for _, act := range wholeWorkload {
+		act(s)
+	}
 }
 
 // The operator may die after any of its writes. The next one finds its way to the same end, whatever the
 // first had done.
 func TestCrashSweep(t *testing.T) {
-	reference := newStack(t)
-	workload(reference)
-	reference.ready()
-	want := reference.picture()
-	total := len(reference.writes)
-	if total < 50 || len(want) < 30 {
-		t.Fatalf("%d writes and %d objects are no workload", total, len(want))
+	t.Parallel()
+	sweep(t, wholeWorkload, 50, newStack)
+}
+
+// The same of each way in which a revision takes over.
+func TestCrashSweepOfCutovers(t *testing.T) {
+	t.Parallel()
+	for _, c := range cutovers {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			sweep(t, c.acts(), 40, c.newStack)
+		})
 	}
-	passed := make([]bool, total)
+}
+
+// sweep plays a workload once undisturbed, and then once for each write, after which the operator dies. At
+// the end of the act in which it died everything must be as it was undisturbed.
+func sweep(t *testing.T, acts []act, atLeast int, begin func(testing.TB) *stack) {
+	reference := begin(t)
+	var ends []int
+	var want []map[string]string
+	for _, act := range acts {
+		act(reference)
+		ends, want = append(ends, len(reference.writes)), append(want, reference.picture())
+	}
+	writes := reference.writes
+	if len(writes) < atLeast {
+		t.Fatalf("%d writes are no workload", len(writes))
+	}
+	var equal atomic.Int32
 	t.Run("stop", func(t *testing.T) {
-		for k := range total {
-			t.Run(fmt.Sprintf("after write %d, %s", k, reference.writes[max(0, k-1)]), func(t *testing.T) {
+		for k := range writes {
+			t.Run(fmt.Sprintf("after write %d, %s", k, writes[max(0, k-1)]), func(t *testing.T) {
 				t.Parallel()
-				s := newStack(t)
+				s := begin(t)
 				s.limit = k
-				workload(s)
-				s.ready()
-				if diff := cmp.Diff(want, s.picture()); diff != "" {
-					t.Fatalf("the end is another (-undisturbed +stopped):\n%s\nwrites:\n%s", diff, strings.Join(s.writes, "\n"))
+				last := slices.IndexFunc(ends, func(end int) bool { return k < end })
+				for _, act := range acts[:last+1] {
+					act(s)
 				}
-				passed[k] = true
+				if diff := cmp.Diff(want[last], s.picture()); diff != "" {
+					t.Fatalf("the end of act %d is another (-undisturbed +stopped):\n%s\nwrites:\n%s", last+1, diff, strings.Join(s.writes, "\n"))
+				}
+				if s.deaths != 1 {
+					t.Fatalf("the operator died %d times", s.deaths)
+				}
+				equal.Add(1)
 			})
 		}
 	})
-	n := 0
-	for _, ok := range passed {
-		if ok {
-			n++
-		}
-	}
-	t.Logf("the operator was stopped after each of %d writes: %d of %d came to the same end", total, n, total)
+	t.Logf("the operator was stopped after each of %d writes: %d of %d came to the same end", len(writes), equal.Load(), len(writes))
 }
 
 // picture is everything that the operator is answerable for, without what differs from run to run:
@@ -82,7 +119,7 @@ func (s *stack) picture() map[string]string {
 	out := map[string]string{}
 	for i, object := range s.seen.now {
 		switch {
-		case i.kind.Kind == "Pod", i.kind.Kind == "PersistentVolumeClaim", !cached(object):
+		case i.kind.Kind == "Pod", i.kind.Kind == "EndpointSlice", i.kind.Kind == "PersistentVolumeClaim", !cached(object):
 			continue
 		}
 		raw, err := json.Marshal(object)
@@ -134,9 +171,27 @@ func scrub(kind string, fields map[string]any) {
 		return
 	}
 	status := fields["status"].(map[string]any)
+	timeless(status["rollout"])
 	for _, c := range status["conditions"].([]any) {
 		delete(c.(map[string]any), "lastTransitionTime")
 		delete(c.(map[string]any), "observedGeneration")
 	}
 	delete(status, "observedGeneration")
+}
+
+// timeless puts one word for all times. That there is one stays to be seen.
+func timeless(value any) {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, part := range v {
+			if _, isText := part.(string); isText && (key == "time" || strings.HasSuffix(key, "Time")) {
+				v[key] = "TIME"
+			}
+			timeless(part)
+		}
+	case []any:
+		for _, part := range v {
+			timeless(part)
+		}
+	}
 }

@@ -40,8 +40,11 @@ type stack struct {
 	// done are those that the API server has accepted.
 	done []string
 	// limit is the number of writes after which the operator dies; dead says that it has.
-	limit int
-	dead  bool
+	limit  int
+	dead   bool
+	deaths int
+	// looks is called after each write that the API server has accepted.
+	looks func(write string)
 	// events are what the operator has told people.
 	events []string
 }
@@ -144,6 +147,9 @@ func (s *stack) write(verb string, object client.Object, do func() error) error 
 	} else {
 		s.seen.answered(kind, object)
 	}
+	if s.looks != nil {
+		s.looks(verb + " " + name)
+	}
 	return nil
 }
 
@@ -173,6 +179,7 @@ func (s *stack) settleUntil(reached func() bool) {
 		result, err := s.pass()
 		switch {
 		case s.dead:
+			s.deaths++
 			s.restart()
 			continue
 		case err != nil:
