@@ -16,8 +16,10 @@ type leg struct {
 	what string
 	// changed is when the change was made; decided is when a change of mind followed it.
 	changed, decided time.Time
-	// done is when the candidate was stable or its failure was stored. Zero when the user changed their mind.
-	done time.Time
+	// done is when the candidate was stable or its failure was stored, and cutover how long that took. A user
+	// who changed their mind has none.
+	done    time.Time
+	cutover time.Duration
 	// settled is when traffic had settled where it ended, on the revision final.
 	settled, ended time.Time
 	final          string
@@ -32,7 +34,7 @@ func (c *cutover) begin(what string, edit func(*v1alpha1.ScalableApp)) *leg {
 	l := &leg{what: what, changed: time.Now(), wanted: c.wanted}
 	l.decided = l.changed
 	c.legs = append(c.legs, l)
-	c.changeApp("shop", edit)
+	c.changeApp(c.name, edit)
 	return l
 }
 
@@ -58,6 +60,7 @@ func (c *cutover) success() {
 	l := c.begin("success", func(app *v1alpha1.ScalableApp) { app.Spec.App.Image = image110 })
 	candidate := c.candidate(l.changed)
 	l.done = c.promoted(l.changed, candidate)
+	l.cutover = l.done.Sub(l.changed)
 	l.settled = l.done
 	c.end(l, candidate)
 }
@@ -85,9 +88,10 @@ func (c *cutover) bumpInTheMiddle() {
 	l := c.begin("new bump in the middle", c.next())
 	c.middle(l.changed, c.candidate(l.changed))
 	l.decided = time.Now()
-	c.changeApp("shop", c.next())
+	c.changeApp(c.name, c.next())
 	candidate := c.candidate(l.decided)
 	l.done = c.promoted(l.decided, candidate)
+	l.cutover = l.done.Sub(l.decided)
 	l.settled = l.done
 	c.end(l, candidate)
 }
@@ -98,7 +102,7 @@ func (c *cutover) revertInTheMiddle() {
 	l := c.begin("revert in the middle", c.next())
 	c.middle(l.changed, c.candidate(l.changed))
 	l.decided, l.back = time.Now(), true
-	c.changeApp("shop", c.to(release))
+	c.changeApp(c.name, c.to(release))
 	l.settled = c.settled(l.decided, stable)
 	c.promoted(l.decided, stable)
 	c.end(l, stable)
@@ -111,7 +115,7 @@ func (c *cutover) abortByHand() {
 	candidate := c.candidate(l.changed)
 	c.asked(l.changed, candidate)
 	l.decided, l.back = time.Now(), true
-	c.say("shop", "abort")
+	c.say(c.name, "abort")
 	l.done = c.failedFor(l.decided, candidate, v1alpha1.ReasonAborted)
 	l.settled = c.settled(l.decided, stable)
 	c.end(l, stable)
@@ -124,10 +128,11 @@ func (c *cutover) growInTheMiddle() {
 	candidate := c.candidate(l.changed)
 	c.middle(l.changed, candidate)
 	c.wanted++
-	c.scale(int32(c.wanted))
+	c.changeApp(c.name, func(app *v1alpha1.ScalableApp) { app.Spec.App.Replicas = new(int32(c.wanted)) })
 	l.done = c.promoted(l.changed, candidate)
+	l.cutover = l.done.Sub(l.changed)
 	l.settled = l.done
-	if n := c.app("shop").Status.Rollout.Stable.AvailableReplicas; int(n) < c.wanted {
+	if n := c.app(c.name).Status.Rollout.Stable.AvailableReplicas; int(n) < c.wanted {
 		c.Errorf("%s is stable with %d pods, want %d", candidate, n, c.wanted)
 	}
 	c.end(l, candidate)
@@ -139,12 +144,12 @@ func (c *cutover) gateFails() {
 	l := c.begin("gate fails", c.next(env("FAULT_ERROR_RATIO", faultRatio)...))
 	l.back, l.bad = true, c.candidate(l.changed)
 	l.done = c.failedFor(l.changed, l.bad, v1alpha1.ReasonGateFailed)
-	l.decided = l.done
+	l.decided, l.cutover = l.done, l.done.Sub(l.changed)
 	l.settled = c.settled(l.changed, stable)
 	if c.strategy != v1alpha1.RolloutRolling {
 		l.settled = c.settled(l.done, stable)
 	}
-	app := c.waitStalled("shop", v1alpha1.ReasonGateFailed, "errors", stable)
+	app := c.waitStalled(c.name, v1alpha1.ReasonGateFailed, "errors", stable)
 	if app.Status.Rollout.Stage != v1alpha1.StageFailed && app.Status.Rollout.Stage != v1alpha1.StageAborting {
 		c.Errorf("after the gate failed:\n%s", describeApp(app))
 	}
@@ -154,8 +159,8 @@ func (c *cutover) gateFails() {
 		}
 		return nil
 	})
-	if !meta.IsStatusConditionTrue(c.app("shop").Status.Conditions, v1alpha1.ConditionAvailable) {
-		c.Errorf("the old version does not serve:\n%s", describeApp(c.app("shop")))
+	if !meta.IsStatusConditionTrue(c.app(c.name).Status.Conditions, v1alpha1.ConditionAvailable) {
+		c.Errorf("the old version does not serve:\n%s", describeApp(c.app(c.name)))
 	}
 	c.end(l, stable)
 }
@@ -181,12 +186,8 @@ func (c *cutover) finish() {
 func (l *leg) line(before, during *load.Result) string {
 	failed, injected := failedAndInjected(during)
 	cutover, back := "-", "-"
-	if !l.done.IsZero() && (!l.back || l.bad != "") {
-		from := l.decided
-		if l.bad != "" {
-			from = l.changed
-		}
-		cutover = seconds(l.done.Sub(from))
+	if l.cutover > 0 {
+		cutover = seconds(l.cutover)
 	}
 	if l.back {
 		back = seconds(l.settled.Sub(l.decided))
@@ -200,7 +201,7 @@ func (c *cutover) checkPods(l *leg) {
 	if least := c.pods.least(l.changed, l.ended); least < l.wanted {
 		c.Errorf("%s: only %d pods served, want %d at all times", l.what, least, l.wanted)
 	}
-	for _, v := range c.history.between("shop", l.changed, l.ended) {
+	for _, v := range c.history.between(c.name, l.changed, l.ended) {
 		if int(v.app.Status.App.ReadyReplicas) < l.wanted {
 			c.Errorf("%s: the status said %s %s after the change", l.what, v.app.Status.App.Ready, v.seen.Sub(l.changed).Round(time.Millisecond))
 		}
@@ -240,7 +241,7 @@ func (c *cutover) checkInjected(l *leg, result *load.Result) {
 		return
 	}
 	share := int32(0)
-	for _, v := range c.history.between("shop", l.changed, l.settled) {
+	for _, v := range c.history.between(c.name, l.changed, l.settled) {
 		share = max(share, shareOf(v.app.Status.Rollout.Traffic, l.bad))
 	}
 	if c.strategy == v1alpha1.RolloutCanary && share > canaryWeight {

@@ -80,6 +80,7 @@ func (w *world) cutoverApp(name string, strategy v1alpha1.RolloutStrategy, gatew
 // cutover is an app of the matrix, and what has become of it so far.
 type cutover struct {
 	*world
+	name     string
 	strategy v1alpha1.RolloutStrategy
 	gateway  bool
 	pods     *podWatch
@@ -94,19 +95,27 @@ func newCutover(t *testing.T, strategy v1alpha1.RolloutStrategy, gateway bool) *
 	t.Helper()
 	w := newWorld(t)
 	w.create(w.cutoverApp("shop", strategy, gateway))
-	w.waitReady("shop")
+	c := w.startCutover("shop", cutoverRate)
+	time.Sleep(5 * time.Second) // a measurement, not a wait: what "before" is
+	return c
+}
+
+// startCutover puts an app under load, as soon as it is ready.
+func (w *world) startCutover(name string, rate float64) *cutover {
+	w.Helper()
+	app := w.waitReady(name)
 	c := &cutover{
-		world: w, strategy: strategy, gateway: gateway, pods: w.appPods("shop"),
-		shower: w.startShower(w.way("shop"), cutoverRate), known: map[string]bool{}, release: 1, wanted: cutoverPods,
+		world: w, name: name, strategy: app.Spec.Rollout.Strategy, gateway: app.Spec.Traffic.Gateway != nil,
+		pods: w.appPods(name), shower: w.startShower(w.way(name), rate), known: map[string]bool{}, release: 1,
+		wanted: int(*app.Spec.App.Replicas),
 	}
 	c.known[c.stable()] = true
-	time.Sleep(5 * time.Second) // a measurement, not a wait: what "before" is
 	return c
 }
 
 func (c *cutover) stable() string {
 	c.Helper()
-	return c.app("shop").Status.Rollout.Stable.Revision
+	return c.app(c.name).Status.Rollout.Stable.Revision
 }
 
 // next is the edit that makes another revision.
@@ -125,7 +134,7 @@ func (c *cutover) to(release int, more ...corev1.EnvVar) func(*v1alpha1.Scalable
 // candidate waits for the revision that a change made.
 func (c *cutover) candidate(since time.Time) string {
 	c.Helper()
-	_, app := c.await("shop", since, "there is a new candidate", func(app *v1alpha1.ScalableApp) bool {
+	_, app := c.await(c.name, since, "there is a new candidate", func(app *v1alpha1.ScalableApp) bool {
 		candidate := app.Status.Rollout.Candidate
 		return candidate != nil && !c.known[candidate.Revision]
 	})
@@ -136,7 +145,7 @@ func (c *cutover) candidate(since time.Time) string {
 
 func (c *cutover) promoted(since time.Time, revision string) time.Time {
 	c.Helper()
-	at, _ := c.await("shop", since, revision+" is the stable revision", func(app *v1alpha1.ScalableApp) bool {
+	at, _ := c.await(c.name, since, revision+" is the stable revision", func(app *v1alpha1.ScalableApp) bool {
 		r := app.Status.Rollout
 		return r.Candidate == nil && r.Stable != nil && r.Stable.Revision == revision
 	})
@@ -147,7 +156,7 @@ func (c *cutover) promoted(since time.Time, revision string) time.Time {
 // the strategy Rolling, some of its pods serve.
 func (c *cutover) middle(since time.Time, revision string) {
 	c.Helper()
-	c.await("shop", since, revision+" is in the middle", func(app *v1alpha1.ScalableApp) bool {
+	c.await(c.name, since, revision+" is in the middle", func(app *v1alpha1.ScalableApp) bool {
 		r := app.Status.Rollout
 		if r.Candidate == nil || r.Candidate.Revision != revision {
 			return false
@@ -162,7 +171,7 @@ func (c *cutover) middle(since time.Time, revision string) {
 // asked waits until the gates of a step with traffic are asked of the candidate.
 func (c *cutover) asked(since time.Time, revision string) {
 	c.Helper()
-	c.await("shop", since, revision+" is asked for errors", func(app *v1alpha1.ScalableApp) bool {
+	c.await(c.name, since, revision+" is asked for errors", func(app *v1alpha1.ScalableApp) bool {
 		r := app.Status.Rollout
 		return r.Candidate != nil && r.Candidate.Revision == revision && r.StepStartedTime != nil && len(r.Gates) > 0
 	})
@@ -188,7 +197,7 @@ func shareOf(t *v1alpha1.TrafficStatus, revision string) int32 {
 func (c *cutover) settled(since time.Time, revision string) time.Time {
 	c.Helper()
 	if c.strategy != v1alpha1.RolloutRolling {
-		at, _ := c.await("shop", since, "all traffic goes to "+revision, func(app *v1alpha1.ScalableApp) bool {
+		at, _ := c.await(c.name, since, "all traffic goes to "+revision, func(app *v1alpha1.ScalableApp) bool {
 			return settledOn(app.Status.Rollout.Traffic, revision)
 		})
 		return at
@@ -256,7 +265,7 @@ func annotate(app *v1alpha1.ScalableApp, name, value string) {
 // failedFor waits until the candidate's failure is stored, and holds its reason against what is wanted.
 func (c *cutover) failedFor(since time.Time, revision, reason string) time.Time {
 	c.Helper()
-	at, app := c.await("shop", since, revision+" is given up", func(app *v1alpha1.ScalableApp) bool {
+	at, app := c.await(c.name, since, revision+" is given up", func(app *v1alpha1.ScalableApp) bool {
 		r := app.Status.Rollout
 		return r.Failure != nil && r.Candidate != nil && r.Candidate.Revision == revision
 	})

@@ -21,15 +21,15 @@ type podWatch struct {
 }
 
 type podState struct {
-	set            string
-	serving, alive bool
+	set                   string
+	serving, alive, there bool
 }
 
 // podCount is the number of pods of each set from a time on.
 type podCount struct {
 	from time.Time
-	// serving pods are ready and not asked to end; alive are all that are not asked to end.
-	serving, alive map[string]int
+	// serving pods are ready and not asked to end; alive are all that are not asked to end; there are all.
+	serving, alive, there map[string]int
 }
 
 func (c podCount) served() int { return sum(c.serving) }
@@ -83,15 +83,19 @@ func (p *podWatch) follow(w *world, labels map[string]string, set, from string) 
 func (p *podWatch) saw(what watch.EventType, pod *corev1.Pod, set string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	alive := what != watch.Deleted && pod.DeletionTimestamp == nil &&
+	there := what != watch.Deleted
+	alive := there && pod.DeletionTimestamp == nil &&
 		pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded
-	state := podState{set: pod.Labels[set], alive: alive, serving: alive && isPodReady(pod)}
+	state := podState{set: pod.Labels[set], there: there, alive: alive, serving: alive && isPodReady(pod)}
 	if p.pods[pod.Name] == state {
 		return
 	}
 	p.pods[pod.Name] = state
-	count := podCount{from: time.Now(), serving: map[string]int{}, alive: map[string]int{}}
+	count := podCount{from: time.Now(), serving: map[string]int{}, alive: map[string]int{}, there: map[string]int{}}
 	for _, s := range p.pods {
+		if s.there {
+			count.there[s.set]++
+		}
 		if s.alive {
 			count.alive[s.set]++
 		}
