@@ -65,6 +65,10 @@ bench-bump: ## Requests sent, failed, p99 before and during a bump at E2E_RATE=5
 bench-idle: ## Requests of the idle operator, counted at the API server for E2E_IDLE=10m, on the local cluster
 	@E2E_IDLE=$${E2E_IDLE:-10m} hack/e2e.sh -run '^TestIdle$$'
 
+.PHONY: bench-cutover
+bench-cutover: ## The same bump by a plain Deployment and by each strategy: failed requests, p99, times, extra pods, writes; at E2E_RATE=50
+	@E2E_BENCH=1 hack/e2e.sh -run '^TestBenchCutover$$'
+
 ##@ Development
 .PHONY: build
 build: ## Build the operator to bin/

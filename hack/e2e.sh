@@ -13,4 +13,5 @@ if ! [ -e .cluster/kubeconfig ] || ! cluster kubectl get --raw /readyz >/dev/nul
 fi
 NODES=${NODES:-2} GATEWAY=1 hack/up.sh --no-sample
 local_cluster
-go test ./test/e2e/... -count=1 -timeout 60m -v "$@"
+# The tests mostly wait: more of them at a time than there are cores.
+go test ./test/e2e/... -count=1 -timeout 60m -parallel "${PARALLEL:-4}" -v "$@"

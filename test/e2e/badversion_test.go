@@ -44,6 +44,7 @@ func TestBadVersion(t *testing.T) {
 		staysQuiet(w)
 
 		bad := stalled.Status.Rollout.Candidate.Revision
+		w.waitGone(bad) // given up: its pods keep nothing busy
 		w.changeApp("shop", func(now *v1alpha1.ScalableApp) {
 			now.Spec.App.Image, now.Spec.App.Env = app.Spec.App.Image, nil
 		})
@@ -89,6 +90,9 @@ func checkOldSetServes(w *world, app *v1alpha1.ScalableApp, good string) {
 	r := app.Status.Rollout
 	if r.Stage != v1alpha1.StageFailed || r.Stable == nil || r.Stable.Revision != good || r.Stable.AvailableReplicas != 2 {
 		w.Errorf("the old set does not serve on:\n%s", describeApp(app))
+	}
+	if f := r.Failure; f == nil || f.Reason == "" || f.Message == "" || f.Time.IsZero() {
+		w.Errorf("the status does not keep why the candidate was given up: %+v", f)
 	}
 	if app.Status.App.ReadyReplicas != 2 {
 		w.Errorf("%d pods serve, want 2", app.Status.App.ReadyReplicas)

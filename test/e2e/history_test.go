@@ -83,6 +83,29 @@ func (h *history) since(name string, from time.Time) []*v1alpha1.ScalableApp {
 	return apps
 }
 
+// first is the first version of an app, seen at or after a time, that is as wanted.
+func (h *history) first(name string, from time.Time, is func(*v1alpha1.ScalableApp) bool) (version, bool) {
+	for _, v := range h.between(name, from, time.Now()) {
+		if is(v.app) {
+			return v, true
+		}
+	}
+	return version{}, false
+}
+
+// between are the versions of an app that were seen from one time until before another.
+func (h *history) between(name string, from, to time.Time) []version {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var versions []version
+	for _, v := range h.versions {
+		if v.app.Name == name && !v.seen.Before(from) && v.seen.Before(to) {
+			versions = append(versions, v)
+		}
+	}
+	return versions
+}
+
 // kstatus checks the conventions that `kubectl wait`, helm --wait and Argo CD rely on: a status that
 // speaks of the newest spec says exactly one of Ready, Reconciling and Stalled.
 func kstatus(app *v1alpha1.ScalableApp) error {

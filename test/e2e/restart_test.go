@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,21 +11,74 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 )
 
-// The operator is killed in the middle of a rollout, without a chance to tidy up. The next one goes on
-// where it stopped, and the app's users see nothing of it.
+// The operator is killed in the middle of rollouts, without a chance to tidy up: one app of each strategy in
+// each traffic mode is there, each at another stage. The next operator goes on where it stopped, forth and
+// back, and the apps' users see nothing of it.
 func TestOperatorRestart(t *testing.T) {
 	w := newWorld(t)
-	w.create(w.light("shop", 3))
-	before := w.waitReady("shop").Status.Rollout.Stable.Revision
-	tr := w.startTraffic("shop", w.rate()/2, false)
-	began := time.Now()
-	w.changeApp("shop", func(app *v1alpha1.ScalableApp) { app.Spec.App.Image = image110 })
-	w.eventually(time.Minute, "the rollout is under way", func() error {
-		if c := w.app("shop").Status.Rollout.Candidate; c == nil || c.Replicas == 0 {
-			return errNotYet
+	var all []*cutover
+	for _, gateway := range []bool{false, true} {
+		for _, strategy := range []v1alpha1.RolloutStrategy{v1alpha1.RolloutCanary, v1alpha1.RolloutRolling, v1alpha1.RolloutBlueGreen} {
+			w.create(w.cutoverApp(strings.ToLower(string(strategy)+"-"+modeName(gateway)), strategy, gateway))
 		}
-		return nil
-	})
+	}
+	for _, gateway := range []string{"replicas", "gateway"} {
+		for _, strategy := range []string{"canary", "rolling", "bluegreen"} {
+			all = append(all, w.startCutover(strategy+"-"+gateway, w.rate()/5))
+		}
+	}
+	time.Sleep(5 * time.Second) // a measurement, not a wait: what "before" is
+
+	legs, candidates := map[*cutover]*leg{}, map[*cutover]string{}
+	for _, c := range all {
+		legs[c] = c.begin("operator killed in the middle", c.next())
+	}
+	for _, c := range all {
+		candidates[c] = c.candidate(legs[c].changed)
+		c.await(c.name, legs[c].changed, "the candidate has pods", func(app *v1alpha1.ScalableApp) bool {
+			return app.Status.Rollout.Candidate != nil && app.Status.Rollout.Candidate.Replicas > 0
+		})
+	}
+	w.killOperator(all) // while pods start
+	canary := all[0]
+	canary.middle(legs[canary].changed, candidates[canary])
+	w.killOperator(all) // while traffic moves
+	for _, c := range all {
+		l := legs[c]
+		l.done = c.promoted(l.changed, candidates[c])
+		l.settled, l.cutover = l.done, l.done.Sub(l.changed)
+	}
+	time.Sleep(canary.slack() + 5*time.Second) // a measurement: who answers in the end
+	for _, c := range all {
+		legs[c].final, legs[c].ended = candidates[c], time.Now()
+	}
+
+	for _, c := range all {
+		legs[c] = c.begin("operator killed on the way back", c.next(env("FAULT_ERROR_RATIO", faultRatio)...))
+	}
+	failing := all[len(all)-1]
+	for _, c := range all {
+		legs[c].back, legs[c].bad = true, c.candidate(legs[c].changed)
+	}
+	failing.failedFor(legs[failing].changed, legs[failing].bad, v1alpha1.ReasonGateFailed)
+	w.killOperator(all) // while traffic goes back
+	for _, c := range all {
+		l := legs[c]
+		l.done = c.failedFor(l.changed, l.bad, v1alpha1.ReasonGateFailed)
+		l.decided, l.cutover, l.final = l.done, l.done.Sub(l.changed), c.stable()
+		l.settled = c.settled(l.done, l.final)
+	}
+	time.Sleep(6500 * time.Millisecond) // a measurement: who answers in the end
+	for _, c := range all {
+		legs[c].ended = time.Now()
+		c.finish()
+	}
+}
+
+// killOperator kills the operator as a lost node would: the API server is told that its pods are gone, and the
+// kubelet kills them at once. It returns when another one has taken over.
+func (w *world) killOperator(apps []*cutover) {
+	w.Helper()
 	operators, err := operatorPods(w.ctx)
 	w.must(err)
 	killed := map[string]bool{}
@@ -32,26 +86,26 @@ func TestOperatorRestart(t *testing.T) {
 		w.must(client.IgnoreNotFound(api.Delete(w.ctx, &operators[i], client.GracePeriodSeconds(0))))
 		killed[operators[i].Name] = true
 	}
-	if r := w.app("shop").Status.Rollout; r.Candidate == nil {
-		t.Errorf("the rollout was over before the operator died; this run shows nothing")
-	}
-	w.waitStable("shop", before)
-	t.Logf("the rollout ended %s after it began, with the operator killed meanwhile", time.Since(began).Round(100*time.Millisecond))
-	w.waitGone(before)
-	tr.finish()
-	for _, app := range w.history.since("shop", began) {
-		if app.Status.App.ReadyReplicas < 3 {
-			t.Errorf("only %s pods served", app.Status.App.Ready)
+	at, under := time.Now(), 0
+	for _, c := range apps {
+		r := w.app(c.name).Status.Rollout
+		w.Logf("  killed while %s was at: %s, step %d of %d: %s", c, r.Stage, r.Step, r.Steps, r.Message)
+		if r.Candidate != nil {
+			under++
 		}
 	}
-	w.eventually(time.Minute, "a new operator runs", func() error {
+	if under == 0 {
+		w.Error("no rollout was under way when the operator was killed; this run shows nothing")
+	}
+	w.eventually(2*time.Minute, "another operator is at work", func() error {
 		operators, err := operatorPods(w.ctx)
 		w.must(err)
-		for _, pod := range operators {
-			if !killed[pod.Name] && pod.Status.Phase == "Running" {
+		for i := range operators {
+			if pod := &operators[i]; !killed[pod.Name] && isPodReady(pod) {
 				return nil
 			}
 		}
 		return fmt.Errorf("there are %d pods of it", len(operators))
 	})
+	w.Logf("  another operator was ready %s later", time.Since(at).Round(100*time.Millisecond))
 }

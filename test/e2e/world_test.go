@@ -35,7 +35,7 @@ type world struct {
 // is for; what a test that was cut short has left there goes first.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, namespace: "e2e-" + strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), ctx: t.Context()}
+	w := &world{T: t, namespace: "e2e-" + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "/", "-"), ctx: t.Context()}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace, Labels: map[string]string{
 		labelWorld: "true", "pod-security.kubernetes.io/enforce": "restricted",
 	}}}

@@ -41,6 +41,8 @@ type Step struct {
 	Make func(n int) (*http.Request, error)
 	// Check says what is wrong with an answer. Left out, every status below 400 is right.
 	Check func(status int, header http.Header, body []byte) error
+	// Who reads out of an answer who gave it. Left out, nobody asks.
+	Who func(body []byte) string
 }
 
 // Config is a run.
@@ -65,6 +67,8 @@ type Sample struct {
 	Due     time.Time
 	Latency time.Duration
 	Status  int
+	// By is who answered, as the step's Who reads it.
+	By string
 	// Err is why the request failed, or nil.
 	Err error
 }
@@ -173,8 +177,10 @@ func (r *run) start(n int, due time.Time) {
 	}
 	r.underWay.Go(func() {
 		defer func() { <-r.slots }()
-		status, err := r.send(step, n)
-		r.keep(Sample{Step: step.Name, Due: due, Latency: time.Since(due), Status: status, Err: err})
+		sample := Sample{Step: step.Name, Due: due}
+		sample.Err = r.send(step, n, &sample)
+		sample.Latency = time.Since(due)
+		r.keep(sample)
 	})
 }
 
@@ -184,29 +190,33 @@ func (r *run) keep(s Sample) {
 	r.samples = append(r.samples, s)
 }
 
-// send is one request. It does not end with the run: what was sent is waited for, or the last
-// requests of every run would count as failures.
-func (r *run) send(step Step, n int) (status int, err error) {
+// send is one request; what its answer was goes into the sample. It does not end with the run: what was
+// sent is waited for, or the last requests of every run would count as failures.
+func (r *run) send(step Step, n int, sample *Sample) error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.Timeout)
 	defer cancel()
 	request, err := step.Make(n)
 	if err != nil {
-		return 0, fmt.Errorf("make the request: %w", err)
+		return fmt.Errorf("make the request: %w", err)
 	}
 	answer, err := r.Client.Do(request.WithContext(ctx))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
+	sample.Status = answer.StatusCode
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
 	if err != nil {
-		return answer.StatusCode, fmt.Errorf("read the answer: %w", err)
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if step.Who != nil {
+		sample.By = step.Who(body)
 	}
 	if step.Check != nil {
-		return answer.StatusCode, step.Check(answer.StatusCode, answer.Header, body)
+		return step.Check(answer.StatusCode, answer.Header, body)
 	}
 	if answer.StatusCode >= http.StatusBadRequest {
-		return answer.StatusCode, fmt.Errorf("status %d: %.200s", answer.StatusCode, body)
+		return fmt.Errorf("status %d: %.200s", answer.StatusCode, body)
 	}
-	return answer.StatusCode, nil
+	return nil
 }

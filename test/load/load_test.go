@@ -181,3 +181,18 @@ func TestQuantilesAreExact(t *testing.T) {
 		t.Errorf("the quantile of nothing is %s", got)
 	}
 }
+
+func TestWhoAnsweredIsKept(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("I am blue")) })
+	steps := get(url)
+	steps[0].Who = func(body []byte) string { return string(body[len("I am "):]) }
+	result := mustRun(t, Config{Rate: 50, Duration: 100 * time.Millisecond, Steps: steps})
+	for _, s := range result.Samples {
+		if s.By != "blue" || s.Status != http.StatusOK {
+			t.Errorf("answered by %q with %d, want blue with 200", s.By, s.Status)
+		}
+	}
+	if result.Sent() == 0 {
+		t.Error("no request was sent")
+	}
+}
