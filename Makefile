@@ -45,6 +45,10 @@ test-unit: ## Tests that need nothing but Go, of all modules
 	go -C sample-app test ./...
 	go -C test/cluster test ./...
 
+.PHONY: fuzz-rollout
+fuzz-rollout: ## Look for a counterexample to the invariants of rollouts: CHECKS=20000 random worlds
+	go test ./internal/rollout -run Invariants -rapid.checks=$(or $(CHECKS),20000) -timeout 60m
+
 .PHONY: test-integration
 test-integration: ## Tests against a real kube-apiserver and etcd
 	KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" go test ./test/integration/... -count=1

@@ -52,7 +52,7 @@ const (
 	// AnnotationAction on a ScalableApp is a person's word about the rollout under way. It names what it
 	// means, so it can never hit a newer revision, and is carried out once (status.rollout.handledAction):
 	//
-	//	promote:REVISION:ATTEMPT:STEP   go on from this step, past its pause, approval and inconclusive gates
+	//	promote:REVISION:ATTEMPT:STEP   end this step, past its gates, pause and approval
 	//	promote-full:REVISION:ATTEMPT   go on to the end past all steps and gates; pods and traffic still count
 	//	abort:REVISION:ATTEMPT          go back
 	//	abort-force:REVISION:ATTEMPT    go back at once, even over a migration that is not rollbackSafe

@@ -45,7 +45,7 @@ func stableSize(in Input, set Set) int32 {
 	step, t := in.step(), in.Status.Traffic
 	shared := t.Service == "" && len(t.Backends) > 0
 	last := step.Weight == 100 && in.Status.Step > 1
-	if !shared && !(last && set.Replicas < in.Desired) {
+	if !shared && (!last || set.Replicas >= in.Desired) {
 		return in.Desired
 	}
 	need := max(0, in.Desired-min(candidate.Available, candidate.Replicas))
