@@ -75,6 +75,8 @@ func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object
 		return describe("create", intent, client.IgnoreAlreadyExists(x.Client.Create(ctx, intent, client.FieldOwner(naming.FieldManager))))
 	case live != nil && (object.Mode == components.Created || same(intent, live) || x.sameStored(intent, live)):
 		return nil
+	case live != nil && object.IfNew && live.GetLabels()[naming.LabelManagedBy] == naming.ManagedBy:
+		return describe("apply", intent, conflict(intent.GroupVersionKind(), intent.GetName(), "it was not seen, but is there"))
 	}
 	if err := x.heard(ctx, app, object); err != nil {
 		return describe("apply", intent, err)
@@ -105,11 +107,15 @@ func (x *Executor) heard(ctx context.Context, app *v1alpha1.ScalableApp, object 
 			return err
 		}
 		if err != nil || now.ResourceVersion != version {
-			resource := schema.GroupResource{Group: kind.Group, Resource: kind.Kind}
-			return apierrors.NewConflict(resource, witness.Name, errors.New("it is no longer as it was seen"))
+			return conflict(kind, witness.Name, "it is no longer as it was seen")
 		}
 	}
 	return nil
+}
+
+// conflict has the pass made again with a newer view.
+func conflict(kind schema.GroupVersionKind, name, words string) error {
+	return apierrors.NewConflict(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, name, errors.New(words))
 }
 
 // sameStored compares with the intent as the API server stores it. Only a person's podTemplate holds

@@ -52,6 +52,9 @@ type Object struct {
 	// IfVersion, when set, is the resourceVersion that the child must still have to be written: pods are
 	// taken away only from what is as it was seen, because a cache may lag.
 	IfVersion string
+	// IfNew says that the child was not seen, so that it is written only if there is none: a view that does not
+	// know it is older than it.
+	IfNew bool
 }
 
 // Witness is an object and the resourceVersion that it had when it was seen.

@@ -21,7 +21,8 @@ type Marks struct {
 	Proven bool
 }
 
-// Record is the ControllerRevision that keeps a revision: what going back restores.
+// Record is the ControllerRevision that keeps a revision: what going back restores. Its marks are never taken
+// off again, so it is written only as it was seen: a view that lags knows no marks.
 func Record(in Input, r revision.Revision, number int64, marks Marks) (Object, error) {
 	content, err := r.Record()
 	if err != nil {
@@ -38,7 +39,11 @@ func Record(in Input, r revision.Revision, number int64, marks Marks) (Object, e
 	if marks.Proven {
 		record.WithAnnotations(map[string]string{naming.AnnotationProven: "true"})
 	}
-	return Object{Intent: record}, nil
+	object := Object{Intent: record, IfNew: true}
+	if seen := in.Observed.Revision(r.Name); seen != nil {
+		object.IfVersion, object.IfNew = seen.ResourceVersion, false
+	}
+	return object, nil
 }
 
 // Migration is the Job that prepares the database for a revision, with the copies of ConfigMaps that

@@ -16,16 +16,17 @@ const httpPort = 80
 // written only as long as they are as they were seen: a view that lags would lead traffic back to where
 // it came from.
 func Traffic(in Input) []Object {
-	objects := []Object{{Intent: sharedService(in)}}
+	service := Object{Intent: sharedService(in), Witnesses: []Witness{Decided(in)}, IfNew: true}
 	if s := in.Observed.Service(naming.Service(in.App)); s != nil {
-		objects[0].IfVersion, objects[0].Witnesses = s.ResourceVersion, []Witness{Decided(in)}
+		service.IfVersion, service.IfNew = s.ResourceVersion, false
 	}
+	objects := []Object{service}
 	if in.App.Spec.Traffic.Gateway == nil || !in.Observed.Gateways.Known {
 		return objects
 	}
-	r := Object{Intent: route(in)}
+	r := Object{Intent: route(in), Witnesses: []Witness{Decided(in)}, IfNew: true}
 	if in.Observed.Route != nil {
-		r.IfVersion, r.Witnesses = in.Observed.Route.ResourceVersion, []Witness{Decided(in)}
+		r.IfVersion, r.IfNew = in.Observed.Route.ResourceVersion, false
 	}
 	return append(objects, r)
 }

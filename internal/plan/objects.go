@@ -71,24 +71,26 @@ func (b *builder) revisionObjects() []components.Object {
 	return objects
 }
 
-// guarded lets a Deployment be written only if it is as it was seen, unless it is to grow. What others
-// have to give is reckoned from the whole view, and when a part of that is old this part tells.
+// guarded lets a Deployment be written only if it is as it was seen. Where it has to give pods away, the
+// others must be, too: what it may give is reckoned from the whole view, and when a part of that is old this
+// part tells.
 func (b *builder) guarded(size rollout.Size, parts []components.Object) []components.Object {
 	d := b.seen.Deployment(size.Revision)
-	if d == nil || d.Spec.Replicas == nil || *d.Spec.Replicas < size.Replicas {
-		return parts
-	}
 	var witnesses []components.Witness
-	if *d.Spec.Replicas > size.Replicas {
+	if d != nil && d.Spec.Replicas != nil && *d.Spec.Replicas > size.Replicas {
 		witnesses = append(witnesses, components.Decided(b.in))
-	}
-	for _, other := range b.seen.Deployments {
-		if *d.Spec.Replicas > size.Replicas && other.Name != d.Name {
-			witnesses = append(witnesses, components.Witness{Name: other.Name, ResourceVersion: other.ResourceVersion})
+		for _, other := range b.seen.Deployments {
+			if other.Name != d.Name {
+				witnesses = append(witnesses, components.Witness{Name: other.Name, ResourceVersion: other.ResourceVersion})
+			}
 		}
 	}
 	for i := range parts {
-		if Identify(parts[i]).Kind == "Deployment" {
+		switch {
+		case Identify(parts[i]).Kind != "Deployment":
+		case d == nil:
+			parts[i].IfNew = true
+		default:
 			parts[i].IfVersion, parts[i].Witnesses = d.ResourceVersion, witnesses
 		}
 	}

@@ -91,6 +91,23 @@ func (m *mirror) store(kind schema.GroupVersionKind, key client.ObjectKey, objec
 	m.past, m.now = append(m.past, m.now), next
 }
 
+// view is a mirror as one operator sees it: as all do, or on its own some writes behind.
+type view struct {
+	*mirror
+	lag int
+}
+
+func (m *mirror) view() *view { return &view{mirror: m} }
+
+func (v *view) seen() map[id]client.Object {
+	if v.lag == 0 {
+		return v.mirror.seen()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.past[max(0, len(v.past)-v.lag)]
+}
+
 // freeze shows what there was n writes ago, until thaw.
 func (m *mirror) freeze(n int) { m.frozen = m.past[len(m.past)-n] }
 func (m *mirror) thaw()        { m.frozen = nil }
@@ -109,14 +126,14 @@ func cached(object client.Object) bool {
 	return object.GetObjectKind().GroupVersionKind().Kind == "ScalableApp" || object.GetLabels()[naming.LabelManagedBy] == naming.ManagedBy
 }
 
-// children is the mirror as the manager's cache shows it, config as the cache of metadata does.
-func (m *mirror) children() client.Reader { return mirrorReader{m, cached} }
-func (m *mirror) config() client.Reader {
-	return mirrorReader{m, func(client.Object) bool { return true }}
+// children is the view as the manager's cache shows it, config as the cache of metadata does.
+func (v *view) children() client.Reader { return mirrorReader{v, cached} }
+func (v *view) config() client.Reader {
+	return mirrorReader{v, func(client.Object) bool { return true }}
 }
 
 type mirrorReader struct {
-	*mirror
+	*view
 	holds func(client.Object) bool
 }
 

@@ -43,13 +43,21 @@ type stack struct {
 	limit  int
 	dead   bool
 	deaths int
-	// looks is called after each write that the API server has accepted.
-	looks func(write string)
+	// looks is called after each write that the API server has accepted, between before each.
+	looks   func(write string)
+	between func()
+	// before is called before each pass of settle.
+	before func()
+	// away says that the API server does not answer; what caches hold can still be read.
+	away bool
 	// events are what the operator has told people.
 	events []string
 }
 
-var errDead = errors.New("the operator is dead")
+var (
+	errDead = errors.New("the operator is dead")
+	errAway = errors.New("connection refused")
+)
 
 func newStack(t testing.TB) *stack {
 	t.Helper()
@@ -74,15 +82,34 @@ func newStack(t testing.TB) *stack {
 // restart starts an operator that remembers nothing.
 func (s *stack) restart() {
 	s.dead, s.limit = false, -1
-	k8s := interceptor.NewClient(s.api.(client.WithWatch), s.watched())
-	s.reconciler = &controllers.Reconciler{
+	s.reconciler = s.operator(s.seen.view())
+}
+
+// operator is one that sees the caches of a view.
+func (s *stack) operator(v *view) *controllers.Reconciler {
+	k8s := interceptor.NewClient(s.api.(client.WithWatch), s.watched(v))
+	live := interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{
+		Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if s.away {
+				return errAway
+			}
+			return w.Get(ctx, key, o, opts...)
+		},
+		List: func(ctx context.Context, w client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+			if s.away {
+				return errAway
+			}
+			return w.List(ctx, l, opts...)
+		},
+	})
+	return &controllers.Reconciler{
 		Client: k8s,
 		Observer: &observe.Observer{
-			Cached: s.seen.children(), Live: s.api, Scheme: s.api.Scheme(), Now: func() time.Time { return s.time },
-			Config:   &observe.ConfigReader{Metadata: s.seen.config(), Live: s.api},
-			Gateways: observe.LiveGateways{Client: s.api},
+			Cached: v.children(), Live: live, Scheme: s.api.Scheme(), Now: func() time.Time { return s.time },
+			Config:   &observe.ConfigReader{Metadata: v.config(), Live: live},
+			Gateways: observe.LiveGateways{Client: live},
 		},
-		Executor: &apply.Executor{Client: k8s, Live: s.api},
+		Executor: &apply.Executor{Client: k8s, Live: live},
 		Recorder: s,
 		Config: plan.Config{
 			Images: components.Images{Postgres: "scalableapp/postgres:17", Redis: "scalableapp/redis:8"}, OperatorNamespace: system,
@@ -91,8 +118,8 @@ func (s *stack) restart() {
 }
 
 // watched reads from the mirror and counts the writes.
-func (s *stack) watched() interceptor.Funcs {
-	children := s.seen.children()
+func (s *stack) watched(v *view) interceptor.Funcs {
+	children := v.children()
 	return interceptor.Funcs{
 		Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			return children.Get(ctx, key, o, opts...)
@@ -132,6 +159,14 @@ func (s *stack) write(verb string, object client.Object, do func() error) error 
 		s.dead = true
 		return errDead
 	}
+	if between := s.between; between != nil {
+		s.between = nil // it writes itself
+		between()
+		s.between = between
+	}
+	if s.away {
+		return errAway
+	}
 	kind, err := apiutil.GVKForObject(object, s.api.Scheme())
 	if err != nil {
 		return err
@@ -163,7 +198,12 @@ func (s *stack) Eventf(_ runtime.Object, _ runtime.Object, kind, reason, _, note
 // pass is one pass of the operator.
 func (s *stack) pass() (ctrl.Result, error) {
 	s.time = s.time.Add(time.Second)
-	return s.reconciler.Reconcile(s.ctx, ctrl.Request{NamespacedName: s.key("shop")})
+	return s.passOf(s.reconciler)
+}
+
+// passOf is a pass of any operator, and takes no time.
+func (s *stack) passOf(r *controllers.Reconciler) (ctrl.Result, error) {
+	return r.Reconcile(s.ctx, ctrl.Request{NamespacedName: s.key("shop")})
 }
 
 // settle lets the operator and the cluster take turns until neither has anything to do, now or later: when
@@ -175,6 +215,9 @@ func (s *stack) settle() { s.Helper(); s.settleUntil(func() bool { return false 
 func (s *stack) settleUntil(reached func() bool) {
 	s.Helper()
 	for range 300 {
+		if s.before != nil {
+			s.before()
+		}
 		before := len(s.writes)
 		result, err := s.pass()
 		switch {
