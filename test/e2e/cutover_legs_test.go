@@ -145,10 +145,7 @@ func (c *cutover) gateFails() {
 	l.back, l.bad = true, c.candidate(l.changed)
 	l.done = c.failedFor(l.changed, l.bad, v1alpha1.ReasonGateFailed)
 	l.decided, l.cutover = l.done, l.done.Sub(l.changed)
-	l.settled = c.settled(l.changed, stable)
-	if c.strategy != v1alpha1.RolloutRolling {
-		l.settled = c.settled(l.done, stable)
-	}
+	l.settled = c.settled(l.done, stable)
 	app := c.waitStalled(c.name, v1alpha1.ReasonGateFailed, "errors", stable)
 	if app.Status.Rollout.Stage != v1alpha1.StageFailed && app.Status.Rollout.Stage != v1alpha1.StageAborting {
 		c.Errorf("after the gate failed:\n%s", describeApp(app))
@@ -229,6 +226,19 @@ func (c *cutover) checkWho(l *leg, result *load.Result) {
 	}
 }
 
+// weightOf is the share of the traffic that the revision is to get.
+func weightOf(t *v1alpha1.TrafficStatus, revision string) int32 {
+	for _, b := range t.Backends {
+		if b.Revision == revision {
+			return b.Weight
+		}
+	}
+	if t.Service == "" && len(t.Backends) == 0 {
+		return 100 // pods of all revisions share, up to the last one
+	}
+	return 0
+}
+
 // checkInjected: a bad version's errors are at most its share of the requests, and end when traffic has
 // settled.
 func (c *cutover) checkInjected(l *leg, result *load.Result) {
@@ -242,7 +252,7 @@ func (c *cutover) checkInjected(l *leg, result *load.Result) {
 	}
 	share := int32(0)
 	for _, v := range c.history.between(c.name, l.changed, l.settled) {
-		share = max(share, shareOf(v.app.Status.Rollout.Traffic, l.bad))
+		share = max(share, weightOf(v.app.Status.Rollout.Traffic, l.bad))
 	}
 	if c.strategy == v1alpha1.RolloutCanary && share > canaryWeight {
 		c.Errorf("%s: the bad version was to get up to %d%% of the traffic, want at most %d%%", l.what, share, canaryWeight)
