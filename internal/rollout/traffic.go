@@ -155,10 +155,14 @@ func (g goal) among(revisions ...string) bool {
 // it is, as long as that serves; and if it does not, all of it goes at once to a revision that does. A broken
 // revision must not keep its own fix from serving.
 func (in *Input) rescued(g goal) goal {
-	if in.Desired == 0 || in.serves(g) {
+	now := goalOf(in.Status.Traffic)
+	switch {
+	case in.Desired == 0:
 		return g
-	}
-	if now := goalOf(in.Status.Traffic); in.serves(now) {
+	case in.serves(g):
+		g.rescue = !in.serves(now)
+		return g
+	case in.serves(now):
 		return now
 	}
 	candidate := nameOf(in.Status.Candidate)
