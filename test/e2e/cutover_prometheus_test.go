@@ -1,16 +1,22 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
 // machine is the address of the machine itself in the local cluster's network.
@@ -45,27 +51,49 @@ func TestCutoverByPrometheus(t *testing.T) {
 	c.finish()
 }
 
+// prometheusConfig has the pods told by this test: Debian's Prometheus does not know Kubernetes.
 const prometheusConfig = `
 global: {scrape_interval: 1s}
 scrape_configs:
 - job_name: shop
-  kubernetes_sd_configs:
-  - {role: pod, kubeconfig_file: %q, namespaces: {names: [%q]}}
-  relabel_configs:
-  - {source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_component], regex: app, action: keep}
-  - {source_labels: [__meta_kubernetes_pod_label_apps_scalableapp_dev_revision], target_label: revision}
-  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+  http_sd_configs:
+  - {url: %q, refresh_interval: 1s}
 `
+
+// podTargets serves the pods of the world's apps as Prometheus wants to be told of them.
+func podTargets(w *world) string {
+	w.Helper()
+	type group struct {
+		Targets []string          `json:"targets"`
+		Labels  map[string]string `json:"labels"`
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		list := &corev1.PodList{}
+		if err := api.List(r.Context(), list, client.InNamespace(w.namespace), client.HasLabels{naming.LabelRevision}); err != nil {
+			http.Error(rw, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		groups := []group{}
+		for i := range list.Items {
+			if pod := &list.Items[i]; pod.Status.PodIP != "" {
+				groups = append(groups, group{Targets: []string{pod.Status.PodIP + ":8080"},
+					Labels: map[string]string{"revision": pod.Labels[naming.LabelRevision]}})
+			}
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(rw).Encode(groups)
+	}))
+	w.Cleanup(server.Close)
+	return server.URL
+}
 
 // startPrometheus runs a Prometheus on this machine that reads the pods of the world's apps, and returns its
 // address as the cluster sees it.
 func startPrometheus(w *world, program string) string {
 	w.Helper()
 	folder := w.TempDir()
-	kubeconfig, err := filepath.Abs(os.Getenv("KUBECONFIG"))
-	w.must(err)
 	config := filepath.Join(folder, "prometheus.yml")
-	w.must(os.WriteFile(config, fmt.Appendf(nil, prometheusConfig, kubeconfig, w.namespace), 0o600))
+	w.must(os.WriteFile(config, fmt.Appendf(nil, prometheusConfig, podTargets(w)), 0o600))
 	listener, err := net.Listen("tcp", machine+":0") // to learn of a free port
 	w.must(err)
 	address := listener.Addr().String()
