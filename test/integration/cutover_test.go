@@ -102,6 +102,9 @@ func newGuard(s *stack) *guard {
 
 func (g *guard) look(write string) {
 	g.Helper()
+	if g.seen.frozen != nil {
+		return // what is seen is not what is
+	}
 	serving, leads := g.serving(), g.leads()
 	sizes := map[string]int32{}
 	for _, d := range all[appsv1.Deployment](g.seen) {
