@@ -169,6 +169,9 @@ func traffic(in Input) verdict {
 	if !seen.InForce {
 		return verdict{kind: kind, reason: seen.Obstacle.Reason, message: seen.Obstacle.Message, lasting: seen.Obstacle.Lasting}
 	}
+	if lagging(want) {
+		return bad(kind, v1alpha1.ReasonSettling, "a change of traffic is in force; proxies take it up")
+	}
 	shareOf := func(r *v1alpha1.RevisionStatus) int32 { return shareOf(in, want, seen, r) }
 	actual := shareOf(in.Rollout.Status.Candidate)
 	if wanted, rounded := roundedWeight(in, want, actual); rounded {
@@ -177,6 +180,11 @@ func traffic(in Input) verdict {
 			actual, described(in.Rollout.Status.Candidate), wanted)}
 	}
 	return good(kind, trafficWords(in.Rollout.Status, shareOf))
+}
+
+// lagging says whether a proxy may still give a revision more of the traffic than it shall get.
+func lagging(want *v1alpha1.TrafficStatus) bool {
+	return want != nil && slices.ContainsFunc(want.Backends, func(b v1alpha1.BackendStatus) bool { return b.Highest > b.Weight })
 }
 
 // roundedWeight is the weight that a step of a Canary without a gateway wants, and whether what the pods

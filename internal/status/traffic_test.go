@@ -31,7 +31,7 @@ func twoRevisions(t *testing.T) Input {
 		Stable:    &v1alpha1.RevisionStatus{Revision: "shop-a", Number: 1},
 		Candidate: &v1alpha1.RevisionStatus{Revision: "shop-b", Number: 2, Replicas: 1},
 		Traffic: &v1alpha1.TrafficStatus{Backends: []v1alpha1.BackendStatus{
-			{Revision: "shop-a", Weight: 75, Highest: 100}, {Revision: "shop-b", Weight: 25, Highest: 25}}}}
+			{Revision: "shop-a", Weight: 75, Highest: 75}, {Revision: "shop-b", Weight: 25, Highest: 25}}}}
 	for _, service := range []string{"", "shop-a", "shop-b"} {
 		name := service
 		if name == "" {
@@ -122,6 +122,8 @@ func TestTraffic(t *testing.T) {
 			want: "True Ready: 25% of the traffic goes to shop-b (revision 2)"},
 		"a weight on the way": {change: func(in *Input) { in.Rollout.Status.Weight, in.Rollout.Status.StepStartedTime = new(int32(10)), nil },
 			want: "True Ready: 25% of the traffic goes to shop-b (revision 2)"},
+		"proxies lag": {change: func(in *Input) { in.Rollout.Status.Traffic.Backends[0].Highest = 100 },
+			want: "False Settling: a change of traffic is in force; proxies take it up"},
 		"pods but no endpoint at all": {change: func(in *Input) { in.Observed.Slices, in.Rollout.Status.Traffic = nil, nil },
 			want: "False Settling: no pod is an endpoint of Service shop yet"},
 
