@@ -122,8 +122,6 @@ func TestTraffic(t *testing.T) {
 			want: "True Ready: 25% of the traffic goes to shop-b (revision 2)"},
 		"a weight on the way": {change: func(in *Input) { in.Rollout.Status.Weight, in.Rollout.Status.StepStartedTime = new(int32(10)), nil },
 			want: "True Ready: 25% of the traffic goes to shop-b (revision 2)"},
-		"proxies lag": {change: func(in *Input) { in.Rollout.Status.Traffic.Backends[0].Highest = 100 },
-			want: "False Settling: a change of traffic is in force; proxies take it up"},
 		"pods but no endpoint at all": {change: func(in *Input) { in.Observed.Slices, in.Rollout.Status.Traffic = nil, nil },
 			want: "False Settling: no pod is an endpoint of Service shop yet"},
 
@@ -181,6 +179,20 @@ func TestTraffic(t *testing.T) {
 				t.Errorf("the rollout is told %+v", seen)
 			}
 		})
+	}
+}
+
+// The condition is not true before proxies follow, which the rollout waits for by itself.
+func TestTrafficWaitsForProxies(t *testing.T) {
+	in := twoRevisions(t)
+	in.Rollout.Status.Traffic.Backends[0].Highest = 100
+	c := meta.FindStatusCondition(Build(in).Conditions, v1alpha1.ConditionTrafficReady)
+	if want := "False Settling: a change of traffic is in force; proxies take it up"; text(c) != want {
+		t.Errorf("TrafficReady is %q, want %q", text(c), want)
+	}
+	in.App.Status.Rollout.Traffic = in.Rollout.Status.Traffic
+	if seen := TrafficSeen(in); !seen.InForce {
+		t.Errorf("the rollout is told %+v", seen)
 	}
 }
 
