@@ -46,7 +46,8 @@ func TestBenchCutover(t *testing.T) {
 		})
 	}
 	fmt.Printf("\nA bump of %d pods at %s requests/s\n\n| %s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n", benchPods, rateText(),
-		row("who, how", "sent", "failed", "p99 before", "p99 during", "new one serves all after", "old one gone after", "extra pods", "operator's writes"))
+		row("who, how", "sent", "failed", "p99 before", "p99 during",
+			"new one serves all after", "old one gone after", "extra pods", "operator's writes"))
 	for _, line := range table {
 		fmt.Printf("| %s |\n", line)
 	}

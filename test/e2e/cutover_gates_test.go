@@ -132,7 +132,8 @@ func TestGatewayMissing(t *testing.T) {
 	if err := isCondition(stalled, v1alpha1.ConditionTrafficReady, metav1.ConditionFalse, v1alpha1.ReasonGatewayMissing); err != nil {
 		t.Error(err)
 	}
-	if !meta.IsStatusConditionTrue(stalled.Status.Conditions, v1alpha1.ConditionAvailable) || stalled.Status.Rollout.Stable.Revision != stable {
+	serves := meta.IsStatusConditionTrue(stalled.Status.Conditions, v1alpha1.ConditionAvailable)
+	if !serves || stalled.Status.Rollout.Stable.Revision != stable {
 		t.Errorf("the app does not serve as before:\n%s", describeApp(stalled))
 	}
 	staysQuiet(w)

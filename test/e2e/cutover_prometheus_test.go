@@ -101,7 +101,8 @@ func startPrometheus(w *world, program string) string {
 
 	output, err := os.Create(filepath.Join(folder, "log"))
 	w.must(err)
-	run := exec.Command(program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address="+address)
+	run := exec.Command(program, "--config.file="+config,
+		"--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address="+address)
 	run.Stdout, run.Stderr = output, output
 	w.must(run.Start())
 	w.Cleanup(func() {
