@@ -76,7 +76,11 @@ func candidate(before, after v1alpha1.RolloutStatus) []Event {
 		if was := i >= 0 && before.Gates[i].Verdict == g.Verdict; was || g.Verdict == v1alpha1.VerdictPending {
 			continue
 		}
-		words := fmt.Sprintf("gate %s at step %d of %d: %s %s", g.Name, after.Step, after.Steps, g.Value, g.Reason)
+		said := g.Reason // which names the value, if there is one
+		if said == "" {
+			said = g.Value
+		}
+		words := fmt.Sprintf("gate %s at step %d of %d: %s", g.Name, after.Step, after.Steps, said)
 		if g.Verdict == v1alpha1.VerdictPass {
 			events = append(events, normal("GatePassed", "Gate", "%s", words))
 		} else {
@@ -85,7 +89,8 @@ func candidate(before, after v1alpha1.RolloutStatus) []Event {
 	}
 	switch {
 	case after.Failure != nil && before.Failure == nil:
-		events = append(events, warning("RolloutFailed", "Rollout", "%s is given up (%s): %s", revision, after.Failure.Reason, after.Failure.Message))
+		events = append(events, warning("RolloutFailed", "Rollout", "%s is given up (%s): %s",
+			revision, after.Failure.Reason, after.Failure.Message))
 	case after.Failure == nil && before.Failure != nil:
 		events = append(events, normal("RolloutRetried", "Rollout", "%s is tried again", revision))
 	case after.Stage != before.Stage && (after.Stage == v1alpha1.StageAwaitingApproval || after.Stage == v1alpha1.StageHeld):

@@ -23,6 +23,14 @@ func with(kind string, status metav1.ConditionStatus, reason string) v1alpha1.Sc
 	return v1alpha1.ScalableAppStatus{Conditions: []metav1.Condition{{Type: kind, Status: status, Reason: reason, Message: "words"}}}
 }
 
+// judged is a candidate at step 2 of 3, of which a gate says something.
+func judged(gate v1alpha1.GateStatus) v1alpha1.ScalableAppStatus {
+	status := on("a", "b", v1alpha1.StageProgressing)
+	gate.Name = "errors"
+	status.Rollout.Step, status.Rollout.Steps, status.Rollout.Gates = 2, 3, []v1alpha1.GateStatus{gate}
+	return status
+}
+
 func primaryIs(name string) v1alpha1.ScalableAppStatus {
 	return v1alpha1.ScalableAppStatus{Database: &v1alpha1.DatabaseStatus{Primary: name}}
 }
@@ -53,6 +61,13 @@ func TestBetween(t *testing.T) {
 			[]string{"Warning PrimaryLost: no instance of the database takes writes; before it was db-0"}},
 		"the database is gone": {primaryIs("db-0"), none, nil},
 		"another primary":      {primaryIs("db-0"), primaryIs("db-1"), []string{"Normal PrimaryChanged: db-1 is the database's primary; before it was db-0"}},
+
+		"a gate failed": {judged(v1alpha1.GateStatus{Verdict: v1alpha1.VerdictPending}),
+			judged(v1alpha1.GateStatus{Verdict: v1alpha1.VerdictFail, Value: "0.8", Limit: "0.05", Reason: "0.8 is above the limit of 0.05"}),
+			[]string{"Warning GateFail: gate errors at step 2 of 3: 0.8 is above the limit of 0.05"}},
+		"a gate passed": {judged(v1alpha1.GateStatus{Verdict: v1alpha1.VerdictPending}),
+			judged(v1alpha1.GateStatus{Verdict: v1alpha1.VerdictPass, Value: "0.01", Limit: "0.05"}),
+			[]string{"Normal GatePassed: gate errors at step 2 of 3: 0.01"}},
 
 		"not ready from the start":       {none, with("Ready", "False", "RollingOut"), nil},
 		"other words of one trouble":     {with("Ready", "False", "RollingOut"), with("Ready", "False", "Degraded"), nil},
