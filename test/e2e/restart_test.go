@@ -11,7 +11,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 )
 
-// The operator is killed in the middle of rollouts, without a chance to tidy up: one app of each strategy in
+// The operator is force-deleted in the middle of rollouts: one app of each strategy in
 // each traffic mode is there, each at another stage. The next operator goes on where it stopped, forth and
 // back, and the apps' users see nothing of it.
 func TestOperatorRestart(t *testing.T) {
@@ -75,8 +75,8 @@ func TestOperatorRestart(t *testing.T) {
 	}
 }
 
-// killOperator kills the operator as a lost node would: the API server is told that its pods are gone, and the
-// kubelet kills them at once. It returns when another one has taken over.
+// killOperator force-deletes the operator: the API server forgets its pods at once. The kubelet may still send
+// them SIGTERM, and then they give up their lease: this is not a power cut. It returns when another pod is ready.
 func (w *world) killOperator(apps []*cutover) {
 	w.Helper()
 	operators, err := operatorPods(w.ctx)
