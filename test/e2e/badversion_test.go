@@ -97,13 +97,17 @@ func checkOldSetServes(w *world, app *v1alpha1.ScalableApp, good string) {
 	if app.Status.App.ReadyReplicas != 2 {
 		w.Errorf("%d pods serve, want 2", app.Status.App.ReadyReplicas)
 	}
-	events := &corev1.EventList{}
-	w.must(api.List(w.ctx, events))
 	reason := meta.FindStatusCondition(app.Status.Conditions, v1alpha1.ConditionStalled).Reason
-	for _, e := range events.Items {
-		if e.InvolvedObject.UID == app.UID && e.Reason == reason && e.Type == corev1.EventTypeWarning {
-			return
+	w.eventually(30*time.Second, "an event says "+reason, func() error { // events come after the status
+		events := &corev1.EventList{}
+		if err := api.List(w.ctx, events); err != nil {
+			return err
 		}
-	}
-	w.Errorf("no event says %s", reason)
+		for _, e := range events.Items {
+			if e.InvolvedObject.UID == app.UID && e.Reason == reason && e.Type == corev1.EventTypeWarning {
+				return nil
+			}
+		}
+		return fmt.Errorf("no event says %s", reason)
+	})
 }
