@@ -59,24 +59,36 @@ func (s *stack) edge() {
 		Listeners: []gatewayv1.Listener{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}}})
 }
 
-// acts are: the app is made; a new version takes over, and the old one is kept for a while; a bad one does
-// not pass the gate before traffic; another one fails when it has traffic; it is taken back.
+// acts are what a cutover can meet: the app is made; a new version takes over, and the old one is kept for a
+// while; a bad one does not pass the gate before traffic; another one fails when it has traffic; it is
+// taken back.
 func (c cutover) acts() []act {
-	fails := func(image string) act {
-		return func(s *stack) {
-			s.image(image)
-			s.settle()
-			if r := s.app().Status.Rollout; r.Stage != v1alpha1.StageFailed || r.Failure.Reason != v1alpha1.ReasonGateFailed {
-				s.Fatalf("%s is not given up: stage %s, %s", image, r.Stage, r.Message)
-			}
-		}
+	return []act{c.made, released, fails("registry.example/shop:bad"), fails("registry.example/shop:overloaded"), released}
+}
+
+// stories are the acts by twos and threes, so that each can be swept without those that it does not need.
+func (c cutover) stories() map[string][]act {
+	return map[string][]act{
+		"success":                   {c.made, released},
+		"fails before traffic":      {c.made, fails("registry.example/shop:bad"), takenBack},
+		"fails when it has traffic": {c.made, fails("registry.example/shop:overloaded"), takenBack},
 	}
-	return []act{
-		func(s *stack) { s.deploy(c.spec()); s.settle(); s.ready() },
-		func(s *stack) { s.image("registry.example/shop:2"); s.settle(); s.ready() },
-		fails("registry.example/shop:bad"),
-		fails("registry.example/shop:overloaded"),
-		func(s *stack) { s.image("registry.example/shop:2"); s.settle(); s.ready() },
+}
+
+func (c cutover) made(s *stack) { s.deploy(c.spec()); s.settle(); s.ready() }
+
+func released(s *stack) { s.image("registry.example/shop:2"); s.settle(); s.ready() }
+
+func takenBack(s *stack) { s.image("registry.example/shop:1"); s.settle(); s.ready() }
+
+func fails(image string) act {
+	return func(s *stack) {
+		s.Helper()
+		s.image(image)
+		s.settle()
+		if r := s.app().Status.Rollout; r.Stage != v1alpha1.StageFailed || r.Failure.Reason != v1alpha1.ReasonGateFailed {
+			s.Fatalf("%s is not given up: stage %s, %s", image, r.Stage, r.Message)
+		}
 	}
 }
 
