@@ -114,9 +114,6 @@ func newGuard(s *stack) *guard {
 
 func (g *guard) look(write string) {
 	g.Helper()
-	if g.seen.frozen != nil {
-		return // what is seen is not what is
-	}
 	serving, leads := g.serving(), g.leads()
 	sizes := map[string]int32{}
 	for _, d := range all[appsv1.Deployment](g.seen) {
@@ -155,17 +152,6 @@ func (g *guard) shrunk(write, revision string, serving map[string]int32, leads m
 	}
 }
 
-// serving are the numbers of pods that serve, by revision.
-func (g *guard) serving() map[string]int32 {
-	out := map[string]int32{}
-	for _, pod := range all[corev1.Pod](g.seen) {
-		if revision := pod.Labels[naming.LabelRevision]; revision != "" && len(pod.Status.Conditions) > 0 {
-			out[revision]++
-		}
-	}
-	return out
-}
-
 // leads are the revisions that the API server has traffic led to, by the Service or the route; "" are the
 // pods of all.
 func (g *guard) leads() map[string]bool {
@@ -185,4 +171,3 @@ func (g *guard) leads() map[string]bool {
 	}
 	return out
 }
-
