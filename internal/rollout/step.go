@@ -115,7 +115,12 @@ func tryTraffic(in Input) *Decision {
 		return nil
 	}
 	d := progressing(in, v1alpha1.ReasonRollingOut, "%s", goal.describe(in))
-	switch {
+	switch barred := in.barred(goal, t); {
+	case !goal.is(t) && barred != "":
+		d.Status.Message += ", but not before this is mended: " + barred
+		if in.Traffic.Obstacle.Lasting {
+			d.Reason, d.Stalled = in.Traffic.Obstacle.Reason, true
+		}
 	case !goal.is(t) && !in.able(goal, t):
 		d.Status.Message += " as soon as there are the pods for it, and none of other revisions"
 	case !goal.is(t):
