@@ -191,7 +191,10 @@ func (b *builder) obstacle() rollout.Obstacle {
 		return rollout.Obstacle{Reason: v1alpha1.ReasonConfigMissing, Lasting: true,
 			Message: fmt.Sprintf("ConfigMap %s (named in app.env or app.envFrom) does not exist; create it", strings.Join(missing, ", "))}
 	}
-	if invalid := b.invalidGates(); len(invalid) > 0 {
+	if b.gateUnread() {
+		return rollout.Obstacle{Reason: v1alpha1.ReasonRollingOut, Message: "the gates of " + b.target.Name + " are looked at before its first pod"}
+	}
+	if invalid := b.invalidGates(); len(invalid) > 0 && b.asks() {
 		return rollout.Obstacle{Reason: v1alpha1.ReasonGateInvalid, Lasting: true, Message: strings.Join(invalid, "; ")}
 	}
 	if other := b.otherMigration(); other != "" {
@@ -238,6 +241,9 @@ func (b *builder) wake() time.Duration {
 	external := b.app.Spec.Database != nil && b.app.Spec.Database.External != nil
 	waits := b.decision.Reason == v1alpha1.ReasonWaitingForDataTier || b.decision.Reason == v1alpha1.ReasonHeld
 	noRoutes := b.app.Spec.Traffic.Gateway != nil && !b.seen.Gateways.Known
+	if b.decision.Status.Stage == v1alpha1.StageWaiting && b.gateUnread() {
+		return time.Millisecond
+	}
 	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass() || noRoutes
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain

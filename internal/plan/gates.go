@@ -55,6 +55,22 @@ func (b *builder) invalidGates() []string {
 	return invalid
 }
 
+// asks says whether gates are asked of the target: not of the first revision, nor of one that was rolled out in
+// full before, nor where a person has had them passed over.
+func (b *builder) asks() bool {
+	stored := b.app.Status.Rollout
+	full := stored.FullTime != nil && stored.Candidate != nil && stored.Candidate.Revision == b.target.Name
+	return stored.Stable != nil && stored.Stable.Revision != b.target.Name && !b.proven() && !full
+}
+
+// gateUnread says whether the target is the candidate only from this pass on, and has gates that the next pass
+// will have looked at: a Prometheus says of PromQL whether it parses.
+func (b *builder) gateUnread() bool {
+	c := b.app.Status.Rollout.Candidate
+	return b.asks() && (c == nil || c.Revision != b.target.Name) &&
+		slices.ContainsFunc(b.app.Spec.Rollout.Gates, func(g v1alpha1.GateSpec) bool { return g.Metric != nil && g.Metric.Prometheus != nil })
+}
+
 // gateJobs are the Jobs of the gates of the decided step. One of the step before has to go first.
 func (b *builder) gateJobs() []components.Object {
 	var jobs []components.Object

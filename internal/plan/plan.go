@@ -11,6 +11,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/events"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
 
@@ -56,6 +57,9 @@ func describe(o components.Object) string {
 	if id.Replicas != nil {
 		text += fmt.Sprintf(" replicas=%d", *id.Replicas)
 	}
+	if len(id.Leads) > 0 {
+		text += " leads to " + strings.Join(id.Leads, ", ")
+	}
 	return text
 }
 
@@ -64,6 +68,8 @@ type Identity struct {
 	APIVersion, Kind, Namespace, Name string
 	// Replicas is the wanted number of pods, for what has one.
 	Replicas *int32
+	// Leads is where an HTTPRoute leads, and the shared Service if it leads to one revision.
+	Leads []string
 }
 
 // Identify reads the identity out of an intent.
@@ -76,7 +82,9 @@ func Identify(o components.Object) Identity {
 			Namespace string `json:"namespace"`
 		} `json:"metadata"`
 		Spec struct {
-			Replicas *int32 `json:"replicas"`
+			Replicas *int32         `json:"replicas"`
+			Selector map[string]any `json:"selector"`
+			Rules    []rule         `json:"rules"`
 		} `json:"spec"`
 	}
 	raw, err := json.Marshal(o.Intent)
@@ -86,5 +94,37 @@ func Identify(o components.Object) Identity {
 	if err != nil {
 		panic(fmt.Sprintf("plan: %T is no apply configuration: %v", o.Intent, err)) // a fault of the build
 	}
-	return Identity{head.APIVersion, head.Kind, head.Metadata.Namespace, head.Metadata.Name, head.Spec.Replicas}
+	id := Identity{APIVersion: head.APIVersion, Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name,
+		Replicas: head.Spec.Replicas}
+	if to, one := head.Spec.Selector[naming.LabelRevision].(string); one && head.Kind == "Service" && to != id.Name {
+		id.Leads = []string{to}
+	}
+	if head.Kind == "HTTPRoute" {
+		for _, r := range head.Spec.Rules {
+			id.Leads = append(id.Leads, r.words()...)
+		}
+	}
+	return id
+}
+
+// rule is a rule of an HTTPRoute.
+type rule struct {
+	Matches []any `json:"matches"`
+	Refs    []struct {
+		Name   string `json:"name"`
+		Weight int32  `json:"weight"`
+	} `json:"backendRefs"`
+}
+
+// words are the rule's destinations. One with a match is the rule for those who ask for the candidate.
+func (r rule) words() []string {
+	var words []string
+	for _, ref := range r.Refs {
+		word := fmt.Sprintf("%s (%d%%)", ref.Name, ref.Weight)
+		if len(r.Matches) > 0 {
+			word = fmt.Sprintf("%s (%s: %s)", ref.Name, naming.PreviewHeader, naming.PreviewValue)
+		}
+		words = append(words, word)
+	}
+	return words
 }

@@ -72,6 +72,50 @@ func TestStories(t *testing.T) {
 			s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Cache = nil })
 			s.play()
 		}},
+		"blue_green_behind_a_gateway": {`
+app: {image: "shop:1", port: 8080, replicas: 2}
+networkPolicy: Disabled
+rollout: {strategy: BlueGreen, gates: [{name: smoke, job: {command: [/smoke]}}, {name: web, http: {path: /selftest}, samples: 1}]}
+traffic: {gateway: {parentRefs: [{name: edge}]}}`, func(s *story) {
+			s.Gateways = state.Gateways{Known: true}
+			s.until(v1alpha1.StageStable)
+			s.say("shop:2, which passes its gates")
+			s.answer = func(string, int32) state.Sample { return state.Sample{Outcome: state.OutcomeGood, Value: "200"} }
+			s.image("shop:2")
+			s.until(v1alpha1.StageStable)
+			s.say("shop:3, whose self-test fails")
+			s.answer = func(string, int32) state.Sample {
+				return state.Sample{Outcome: state.OutcomeBad, Value: "500", Limit: "2xx", Reason: "GET /selftest: 500 Internal Server Error"}
+			}
+			s.image("shop:3")
+			s.until(v1alpha1.StageFailed)
+		}},
+		"canary_behind_a_gateway": {`
+app: {image: "shop:1", port: 8080, replicas: 4}
+networkPolicy: Disabled
+rollout:
+  strategy: Canary
+  canary: {steps: [{weight: 20}, {weight: 60}]}
+  gates: [{name: errors, metric: {indicator: ErrorRatio, max: "0.01"}, samples: 2}]
+traffic: {gateway: {parentRefs: [{name: edge}]}}`, func(s *story) {
+			s.Gateways = state.Gateways{Known: true}
+			s.until(v1alpha1.StageStable)
+			s.say("shop:2, which has errors as soon as it has 60% of the traffic")
+			s.answer = func(_ string, weight int32) state.Sample {
+				if weight < 60 {
+					return state.Sample{Outcome: state.OutcomeGood, Value: "0.000", Limit: "0.01"}
+				}
+				return state.Sample{Outcome: state.OutcomeBad, Value: "0.310", Limit: "0.01"}
+			}
+			s.image("shop:2")
+			s.until(v1alpha1.StageFailed)
+			s.say("shop:3, which has none")
+			s.answer = func(string, int32) state.Sample {
+				return state.Sample{Outcome: state.OutcomeGood, Value: "0.000", Limit: "0.01"}
+			}
+			s.image("shop:3")
+			s.until(v1alpha1.StageStable)
+		}},
 		"autoscaling": {testkit.Small, func(s *story) {
 			s.play()
 			s.say("between 4 and 6")

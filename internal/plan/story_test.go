@@ -10,8 +10,11 @@ import (
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/gate"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/rollout"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
+	"github.com/scalableapp/scalableapp-operator/internal/status"
 	"github.com/scalableapp/scalableapp-operator/internal/testkit"
 )
 
@@ -22,6 +25,8 @@ type story struct {
 	*testkit.World
 	text strings.Builder
 	last string
+	// answer is what the gates say that are no Jobs, while the candidate has that share of the traffic.
+	answer func(gate string, weight int32) state.Sample
 }
 
 func newStory(t *testing.T, spec string) *story {
@@ -44,6 +49,7 @@ func (s *story) image(name string) {
 func (s *story) pass() Plan {
 	s.Helper()
 	seen := s.Seen()
+	seen.Gates = s.samples(seen)
 	p := Build(s.App, seen, Config{Images: components.Images{Postgres: "postgres", Redis: "redis"}, OperatorNamespace: "system"})
 	s.harmless(p, s.Seen())
 	s.write(p)
@@ -55,6 +61,44 @@ func (s *story) pass() Plan {
 		s.Delete(child.Kind, child.Name)
 	}
 	return p
+}
+
+// samples are the samples of the gates that are due, as the operator's edge takes them.
+func (s *story) samples(seen *state.Observed) map[string]state.Sample {
+	r := s.App.Status.Rollout
+	samples := map[string]state.Sample{}
+	for _, spec := range rollout.Asked(s.App.Spec.Rollout.Gates, r) {
+		before := v1alpha1.GateStatus{}
+		for _, g := range r.Gates {
+			if g.Name == spec.Name {
+				before = g
+			}
+		}
+		due, _ := gate.Due(&spec, before, r.StepStartedTime.Time, s.Now)
+		job := seen.Job(naming.Gate(r.Candidate.Revision, spec.Name))
+		switch {
+		case due && spec.Job != nil && job != nil:
+			samples[spec.Name] = status.GateJob(job, nil)
+		case due && spec.Job == nil:
+			samples[spec.Name] = s.answer(spec.Name, *r.Weight)
+		}
+	}
+	return samples
+}
+
+// until goes on until the rollout is at an end: nothing of it waits for its time.
+func (s *story) until(stage string) {
+	s.Helper()
+	for range 120 {
+		s.pass()
+		s.Turn()
+		r := s.App.Status.Rollout
+		rests := r.Previous == nil && (r.Candidate == nil || r.Candidate.Replicas == 0)
+		if r.Stage == stage && rests && s.pass().Wake == 0 {
+			return
+		}
+	}
+	s.Fatalf("it never is %s:\n%s", stage, s.text.String())
 }
 
 // write writes down a plan, unless it is the one before. Of the objects it tells those that the plan

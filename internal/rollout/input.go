@@ -94,6 +94,9 @@ type TrafficSeen struct {
 	InForce bool
 	// Obstacle is why it is not in force, in words; Lasting if a person has to do something.
 	Obstacle Obstacle
+	// Unreachable are the revisions, with the reason in words, whose own Service does not lead to their pods, so
+	// that no gateway could reach them.
+	Unreachable map[string]string
 	// Share is the share of each revision in the ready endpoints of the app's Service, in percent.
 	Share map[string]int32
 }

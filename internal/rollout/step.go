@@ -115,7 +115,12 @@ func tryTraffic(in Input) *Decision {
 		return nil
 	}
 	d := progressing(in, v1alpha1.ReasonRollingOut, "%s", goal.describe(in))
-	switch {
+	switch barred := in.barred(goal, t); {
+	case !goal.is(t) && barred != "":
+		d.Status.Message += ", but not before this is mended: " + barred
+		if in.Traffic.Obstacle.Lasting {
+			d.Reason, d.Stalled = in.Traffic.Obstacle.Reason, true
+		}
 	case !goal.is(t) && !in.able(goal, t):
 		d.Status.Message += " as soon as there are the pods for it, and none of other revisions"
 	case !goal.is(t):
@@ -150,13 +155,13 @@ func tryOpen(in Input) *Decision {
 
 // tryGates applies until all gates of the step pass. A gate that fails ends the rollout.
 func tryGates(in Input) *Decision {
-	if len(in.step().Gates) == 0 || in.Status.StepStartedTime == nil {
-		return nil
-	}
-	if len(in.Gates.Invalid) > 0 {
+	if len(in.Gates.Invalid) > 0 && slices.ContainsFunc(in.Course.Steps, func(s Step) bool { return len(s.Gates) > 0 }) {
 		d := progressing(in, v1alpha1.ReasonGateInvalid, "%s", strings.Join(in.Gates.Invalid, "; "))
 		d.Stalled = true
 		return &d
+	}
+	if len(in.step().Gates) == 0 || in.Status.StepStartedTime == nil {
+		return nil
 	}
 	var pending, silent []string
 	for _, g := range in.Gates.Statuses {

@@ -224,6 +224,9 @@ func (in *Input) able(g goal, t *v1alpha1.TrafficStatus) bool {
 	if g.service == "" && len(g.weights) > 0 && in.strangers(nameOf(in.Status.Stable), nameOf(in.Status.Candidate)) {
 		return false // the pods of a third revision would share the traffic
 	}
+	if in.barred(g, t) != "" {
+		return false
+	}
 	for revision, weight := range g.weights {
 		if t.Service != "" && weight <= weightOf(t, revision) {
 			continue
@@ -237,6 +240,22 @@ func (in *Input) able(g goal, t *v1alpha1.TrafficStatus) bool {
 		}
 	}
 	return true
+}
+
+// barred is why the candidate must not get more traffic, whatever pods it has: where that would be led to is
+// somebody else's, or not there at all.
+func (in *Input) barred(g goal, t *v1alpha1.TrafficStatus) string {
+	c := nameOf(in.Status.Candidate)
+	switch {
+	case in.Status.Stable == nil || in.Status.Failure != nil || g.weights[c] <= weightOf(t, c):
+		return ""
+	case in.Course.Gateway && in.Traffic.Unreachable[c] != "":
+		return in.Traffic.Unreachable[c]
+	case in.Traffic.Obstacle.Lasting:
+		return in.Traffic.Obstacle.Message
+	default:
+		return ""
+	}
 }
 
 // overdue says whether going back has taken as long as it may.

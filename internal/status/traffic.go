@@ -23,6 +23,7 @@ func TrafficSeen(in Input) rollout.TrafficSeen { return trafficSeen(in, in.App.S
 func trafficSeen(in Input, want *v1alpha1.TrafficStatus) rollout.TrafficSeen {
 	seen := rollout.TrafficSeen{Share: share(readyEndpoints(in, naming.Service(in.App)))}
 	seen.Applied = applied(in, want)
+	seen.Unreachable = unreachable(in)
 	for _, check := range []func(Input, *v1alpha1.TrafficStatus) rollout.Obstacle{
 		gatewayObstacle, // a person has to do something
 		routeObstacle,
@@ -114,6 +115,20 @@ func backendsObstacle(in Input, want *v1alpha1.TrafficStatus) rollout.Obstacle {
 		}
 	}
 	return rollout.Obstacle{}
+}
+
+// unreachable are the revisions with pods that serve, none of which is an endpoint of the revision's Service.
+func unreachable(in Input) map[string]string {
+	if in.App.Spec.Traffic.Gateway == nil {
+		return nil
+	}
+	out := map[string]string{}
+	for _, d := range in.Observed.Deployments {
+		if serves(in, d.Name) && len(readyEndpoints(in, d.Name)) == 0 {
+			out[d.Name] = fmt.Sprintf("no pod of %s is an endpoint of its Service", d.Name)
+		}
+	}
+	return out
 }
 
 // serves says whether a revision has a pod that serves; empty is any.

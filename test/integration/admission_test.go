@@ -185,6 +185,114 @@ func TestRefusedAtBirth(t *testing.T) {
 			spec: app + `rollout: {rolling: {maxUnavailable: 101%}}`,
 			want: []string{"rollout.rolling.maxUnavailable must be a number of pods or a percentage from 0% to 100%"},
 		},
+		"steps that do not ascend": {
+			spec: app + `rollout: {strategy: Canary, canary: {steps: [{weight: 50}, {weight: 20}]}}`,
+			want: []string{"spec.rollout.canary.steps", "must ascend"},
+		},
+		"the same step twice": {
+			spec: app + `rollout: {strategy: Canary, canary: {steps: [{weight: 50}, {weight: 50}]}}`,
+			want: []string{"spec.rollout.canary.steps", "must ascend"},
+		},
+		"a step above 100": {
+			spec: app + `rollout: {strategy: Canary, canary: {steps: [{weight: 101}]}}`,
+			want: []string{"spec.rollout.canary.steps[0].weight", "less than or equal to 100"},
+		},
+		"a step of nothing": {
+			spec: app + `rollout: {strategy: Canary, canary: {steps: [{weight: 0}]}}`,
+			want: []string{"spec.rollout.canary.steps[0].weight", "greater than or equal to 1"},
+		},
+		"unknown approval": {
+			spec: app + `rollout: {strategy: BlueGreen, blueGreen: {approval: Perhaps}}`,
+			want: []string{"spec.rollout.blueGreen.approval", `"None", "Required"`},
+		},
+		"no preview": {
+			spec: app + `rollout: {strategy: BlueGreen, blueGreen: {previewReplicas: 0}}`,
+			want: []string{"spec.rollout.blueGreen.previewReplicas", "greater than or equal to 1"},
+		},
+		"gate with two sources": {
+			spec: app + `rollout: {gates: [{name: g, http: {path: /}, job: {command: [a]}}]}`,
+			want: []string{"spec.rollout.gates[0]", "exactly one source", "http, metric, job and webhook"},
+		},
+		"gate without a source": {
+			spec: app + `rollout: {gates: [{name: g}]}`,
+			want: []string{"spec.rollout.gates[0]", "exactly one source"},
+		},
+		"gate twice": {
+			spec: app + `rollout: {gates: [{name: g, http: {path: /}}, {name: g, http: {path: /}}]}`,
+			want: []string{"spec.rollout.gates[1]", "Duplicate"},
+		},
+		"gate with a name that is none": {
+			spec: app + `rollout: {gates: [{name: Smoke_Test, http: {path: /}}]}`,
+			want: []string{"spec.rollout.gates[0].name", "lower-case letters"},
+		},
+		"gate on a path without slash": {
+			spec: app + `rollout: {gates: [{name: g, http: {path: selftest}}]}`,
+			want: []string{"spec.rollout.gates[0].http.path", "^/"},
+		},
+		"metric before traffic": {
+			spec: app + `rollout: {gates: [{name: g, when: BeforeTraffic, metric: {indicator: ErrorRatio, max: "0.01"}}]}`,
+			want: []string{"spec.rollout.gates[0]", "a metric gate needs traffic"},
+		},
+		"metric without a limit": {
+			spec: app + `rollout: {gates: [{name: g, metric: {indicator: ErrorRatio}}]}`,
+			want: []string{"spec.rollout.gates[0].metric", "needs a limit", "metric.max"},
+		},
+		"metric without an indicator": {
+			spec: app + `rollout: {gates: [{name: g, metric: {max: "1"}}]}`,
+			want: []string{"spec.rollout.gates[0].metric", "ErrorRatio or LatencyQuantile"},
+		},
+		"limit that is no number": {
+			spec: app + `rollout: {gates: [{name: g, metric: {indicator: ErrorRatio, max: "1%"}}]}`,
+			want: []string{"spec.rollout.gates[0].metric.max", `must be a number such as "0.01"`},
+		},
+		"negative ratio": {
+			spec: app + `rollout: {strategy: Canary, gates: [{name: g, metric: {indicator: ErrorRatio, maxRatioToStable: "-1"}}]}`,
+			want: []string{"spec.rollout.gates[0].metric.maxRatioToStable", `must be a number such as "1.5"`},
+		},
+		"quantile above one": {
+			spec: app + `rollout: {gates: [{name: g, metric: {indicator: LatencyQuantile, quantile: "99", max: "1"}}]}`,
+			want: []string{"spec.rollout.gates[0].metric.quantile", "between 0 and 1"},
+		},
+		"ratio to stable without a canary": {
+			spec: app + `rollout: {strategy: BlueGreen, gates: [{name: g, metric: {indicator: ErrorRatio, maxRatioToStable: "2"}}]}`,
+			want: []string{"spec.rollout", "only the strategy Canary gives", "use metric.max"},
+		},
+		"Prometheus without a query": {
+			spec: app + `rollout: {gates: [{name: g, metric: {source: Prometheus, max: "1", prometheus: {address: "http://p"}}}]}`,
+			want: []string{"spec.rollout.gates[0].metric.prometheus.query", "Required"},
+		},
+		"Prometheus without its settings": {
+			spec: app + `rollout: {gates: [{name: g, metric: {source: Prometheus, max: "1"}}]}`,
+			want: []string{"spec.rollout.gates[0].metric", "metric.prometheus together"},
+		},
+		"Prometheus at no URL": {
+			spec: app + `rollout: {gates: [{name: g, metric: {source: Prometheus, max: "1", prometheus: {address: "p:9090", query: up}}}]}`,
+			want: []string{"spec.rollout.gates[0].metric.prometheus.address", "must be a URL such as"},
+		},
+		"webhook at no URL": {
+			spec: app + `rollout: {gates: [{name: g, webhook: {url: deploy.example}}]}`,
+			want: []string{"spec.rollout.gates[0].webhook.url", "must be a URL such as"},
+		},
+		"webhook by another protocol": {
+			spec: app + `rollout: {gates: [{name: g, webhook: {url: "ftp://deploy.example/"}}]}`,
+			want: []string{"spec.rollout.gates[0].webhook.url", "must be a URL such as"},
+		},
+		"job without a command": {
+			spec: app + `rollout: {gates: [{name: g, job: {image: k6}}]}`,
+			want: []string{"spec.rollout.gates[0].job.command", "Required"},
+		},
+		"gateway without a Gateway": {
+			spec: app + `traffic: {gateway: {parentRefs: []}}`,
+			want: []string{"spec.traffic.gateway.parentRefs", "at least 1 item"},
+		},
+		"host name that is none": {
+			spec: app + `traffic: {gateway: {parentRefs: [{name: web}], hostnames: ["https://shop.example"]}}`,
+			want: []string{"spec.traffic.gateway.hostnames[0]", "should match"},
+		},
+		"settling for an hour": {
+			spec: app + `traffic: {settleSeconds: 3600}`,
+			want: []string{"spec.traffic.settleSeconds", "less than or equal to 300"},
+		},
 		"deadline too short": {
 			spec: app + `rollout: {progressDeadlineSeconds: 1}`,
 			want: []string{"spec.rollout.progressDeadlineSeconds", "greater than or equal to 10"},
@@ -325,8 +433,19 @@ func TestAccepted(t *testing.T) {
 		"surge in numbers":   {spec: app + `rollout: {rolling: {maxSurge: 0, maxUnavailable: 1}}`},
 		"surge of all":       {spec: app + `rollout: {rolling: {maxSurge: 200%, maxUnavailable: 100%}}`},
 		"autoscaling":        {spec: app + `autoscaling: {maxReplicas: 9, memoryUtilizationPercent: 80}`, then: app},
-		"scaled to nothing":  {spec: `app: {image: i, replicas: 0}`},
-		"pod template":       {spec: `app: {image: i, podTemplate: {spec: {priorityClassName: high, whatever: [1]}}}`},
+		"blue-green": {
+			spec: app + `rollout: {strategy: BlueGreen, blueGreen: {approval: Required, previewReplicas: 1}}`,
+			then: app + `rollout: {strategy: Canary, canary: {steps: [{weight: 1}, {weight: 100, approval: Required}]}}`,
+		},
+		"gates": {spec: app + `rollout: {strategy: Canary, gates: [
+			{name: self, http: {path: /selftest}}, {name: smoke, job: {command: [/smoke]}}, {name: ask, webhook: {url: "https://deploy.example/may"}},
+			{name: errors, metric: {indicator: ErrorRatio, max: "0.01", maxRatioToStable: "1.5"}},
+			{name: slow, metric: {source: Prometheus, max: "0.5", prometheus: {address: "http://prometheus.monitoring:9090", query: up}}}]}`},
+		"gateway": {
+			spec: app + `traffic: {gateway: {parentRefs: [{name: web, namespace: edge, sectionName: https}], hostnames: ["*.example", shop.example]}}`, then: app,
+		},
+		"scaled to nothing": {spec: `app: {image: i, replicas: 0}`},
+		"pod template":      {spec: `app: {image: i, podTemplate: {spec: {priorityClassName: high, whatever: [1]}}}`},
 		"variables": {
 			spec: `app: {image: i, env: [{name: A, value: ""}, {name: B, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]}`,
 		},

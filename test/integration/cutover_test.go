@@ -59,24 +59,36 @@ func (s *stack) edge() {
 		Listeners: []gatewayv1.Listener{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}}})
 }
 
-// acts are: the app is made; a new version takes over, and the old one is kept for a while; a bad one does
-// not pass the gate before traffic; another one fails when it has traffic; it is taken back.
+// acts are what a cutover can meet: the app is made; a new version takes over, and the old one is kept for a
+// while; a bad one does not pass the gate before traffic; another one fails when it has traffic; it is
+// taken back.
 func (c cutover) acts() []act {
-	fails := func(image string) act {
-		return func(s *stack) {
-			s.image(image)
-			s.settle()
-			if r := s.app().Status.Rollout; r.Stage != v1alpha1.StageFailed || r.Failure.Reason != v1alpha1.ReasonGateFailed {
-				s.Fatalf("%s is not given up: stage %s, %s", image, r.Stage, r.Message)
-			}
-		}
+	return []act{c.made, released, fails("registry.example/shop:bad"), fails("registry.example/shop:overloaded"), released}
+}
+
+// stories are the acts by twos and threes, so that each can be swept without those that it does not need.
+func (c cutover) stories() map[string][]act {
+	return map[string][]act{
+		"success":                   {c.made, released},
+		"fails before traffic":      {c.made, fails("registry.example/shop:bad"), takenBack},
+		"fails when it has traffic": {c.made, fails("registry.example/shop:overloaded"), takenBack},
 	}
-	return []act{
-		func(s *stack) { s.deploy(c.spec()); s.settle(); s.ready() },
-		func(s *stack) { s.image("registry.example/shop:2"); s.settle(); s.ready() },
-		fails("registry.example/shop:bad"),
-		fails("registry.example/shop:overloaded"),
-		func(s *stack) { s.image("registry.example/shop:2"); s.settle(); s.ready() },
+}
+
+func (c cutover) made(s *stack) { s.deploy(c.spec()); s.settle(); s.ready() }
+
+func released(s *stack) { s.image("registry.example/shop:2"); s.settle(); s.ready() }
+
+func takenBack(s *stack) { s.image("registry.example/shop:1"); s.settle(); s.ready() }
+
+func fails(image string) act {
+	return func(s *stack) {
+		s.Helper()
+		s.image(image)
+		s.settle()
+		if r := s.app().Status.Rollout; r.Stage != v1alpha1.StageFailed || r.Failure.Reason != v1alpha1.ReasonGateFailed {
+			s.Fatalf("%s is not given up: stage %s, %s", image, r.Stage, r.Message)
+		}
 	}
 }
 
@@ -102,9 +114,6 @@ func newGuard(s *stack) *guard {
 
 func (g *guard) look(write string) {
 	g.Helper()
-	if g.seen.frozen != nil {
-		return // what is seen is not what is
-	}
 	serving, leads := g.serving(), g.leads()
 	sizes := map[string]int32{}
 	for _, d := range all[appsv1.Deployment](g.seen) {
@@ -143,17 +152,6 @@ func (g *guard) shrunk(write, revision string, serving map[string]int32, leads m
 	}
 }
 
-// serving are the numbers of pods that serve, by revision.
-func (g *guard) serving() map[string]int32 {
-	out := map[string]int32{}
-	for _, pod := range all[corev1.Pod](g.seen) {
-		if revision := pod.Labels[naming.LabelRevision]; revision != "" && len(pod.Status.Conditions) > 0 {
-			out[revision]++
-		}
-	}
-	return out
-}
-
 // leads are the revisions that the API server has traffic led to, by the Service or the route; "" are the
 // pods of all.
 func (g *guard) leads() map[string]bool {
@@ -173,4 +171,3 @@ func (g *guard) leads() map[string]bool {
 	}
 	return out
 }
-

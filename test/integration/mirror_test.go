@@ -177,13 +177,16 @@ func (r mirrorReader) List(_ context.Context, into client.ObjectList, options ..
 	return meta.SetList(into, items)
 }
 
-// all are the objects of a type in the mirror.
+// all are the objects of a type as they are, whatever readers are shown.
 func all[T any, P interface {
 	*T
 	client.Object
 }](m *mirror) []P {
 	var out []P
-	for _, object := range m.seen() {
+	m.mu.Lock()
+	now := m.now
+	m.mu.Unlock()
+	for _, object := range now {
 		if o, ok := object.(P); ok {
 			out = append(out, o.DeepCopyObject().(P))
 		}

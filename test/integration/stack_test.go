@@ -50,6 +50,9 @@ type stack struct {
 	before func()
 	// away says that the API server does not answer; what caches hold can still be read.
 	away bool
+	// patient says that a pass may fail, and is made again; failed is how many have.
+	patient bool
+	failed  int
 	// events are what the operator has told people.
 	events []string
 }
@@ -162,7 +165,9 @@ func (s *stack) write(verb string, object client.Object, do func() error) error 
 	if between := s.between; between != nil {
 		s.between = nil // it writes itself
 		between()
-		s.between = between
+		if s.patient {
+			s.between = between
+		}
 	}
 	if s.away {
 		return errAway
@@ -224,6 +229,9 @@ func (s *stack) settleUntil(reached func() bool) {
 		case s.dead:
 			s.deaths++
 			s.restart()
+			continue
+		case err != nil && s.patient:
+			s.failed++
 			continue
 		case err != nil:
 			s.Fatalf("a pass failed: %v", err)
