@@ -183,8 +183,8 @@ type MigrationSpec struct {
 	// +kubebuilder:validation:Maximum=86400
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 
-	// rollbackSafe says whether the revision before still works on the migrated database. "No" is
-	// shown as a warning in status.rollout.message when the app is taken back over this migration.
+	// rollbackSafe says whether the revision before still works on the migrated database. "No" keeps a new
+	// revision that fails while it has traffic where it is, until a person decides.
 	// +optional
 	// +kubebuilder:default=Yes
 	RollbackSafe RollbackSafety `json:"rollbackSafe,omitempty"`

@@ -119,7 +119,10 @@ func (b *builder) proven() bool {
 // rollbackUnsafe says whether the target has migrated the database so that the revision before does not
 // work any more.
 func (b *builder) rollbackUnsafe() bool {
-	m := b.target.Inputs.App.Migration
+	m, stable := b.target.Inputs.App.Migration, b.app.Status.Rollout.Stable
+	if stable != nil && stable.Number > b.number() {
+		return false // it is the target that is gone back to
+	}
 	return m != nil && m.RollbackSafe == v1alpha1.RollbackSafeNo && b.migrated()
 }
 
