@@ -51,7 +51,12 @@ fuzz-rollout: ## Look for a counterexample to the invariants of rollouts: CHECKS
 
 .PHONY: test-integration
 test-integration: ## Tests against a real kube-apiserver and etcd
-	KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" go test ./test/integration/... -count=1
+	KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" go test ./test/integration/... -count=1 -timeout 25m
+
+.PHONY: crash-sweep
+crash-sweep: ## Stop the operator after each of its writes, in each way to cut over: the suite does it after one in four
+	CRASH_SWEEP=all KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" \
+		go test ./test/integration -run CrashSweep -count=1 -timeout 40m -v | grep -E 'stopped after|^(---|ok|FAIL)|--- FAIL'
 
 .PHONY: bench-noop
 bench-noop: ## What an app at rest costs the operator: CPU time and API calls of a pass

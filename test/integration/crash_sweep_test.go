@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -60,10 +61,11 @@ func workload(s *stack) {
 // first had done.
 func TestCrashSweep(t *testing.T) {
 	t.Parallel()
-	sweep(t, wholeWorkload, 0, 50, newStack)
+	sweep(t, wholeWorkload, sweepOf{every: 1, atLeast: 50, begin: newStack})
 }
 
-// The same of each way in which a revision takes over.
+// The same of each way in which a revision takes over. The suite stops after one write in four, of each way
+// after others; make crash-sweep stops after every one.
 func TestCrashSweepOfCutovers(t *testing.T) {
 	t.Parallel()
 	for _, c := range cutovers {
@@ -72,21 +74,35 @@ func TestCrashSweepOfCutovers(t *testing.T) {
 			for name, acts := range c.stories() {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					skip := 1 // how the app is made was swept already
+					of := sweepOf{skip: 1, every: 4, offset: len(c.name) + len(name), atLeast: 12, begin: c.newStack}
 					if name == "success" {
-						skip = 0
+						of.skip = 0 // else how the app is made was swept already
 					}
-					sweep(t, acts, skip, 12, c.newStack)
+					if os.Getenv("CRASH_SWEEP") == "all" {
+						of.every = 1
+					}
+					sweep(t, acts, of)
 				})
 			}
 		})
 	}
 }
 
-// sweep plays a workload once undisturbed, and then once for each write, but for those of the first acts, after
-// which the operator dies. At the end of the act in which it died everything must be as it was undisturbed.
-func sweep(t *testing.T, acts []act, skip, atLeast int, begin func(testing.TB) *stack) {
-	reference := begin(t)
+// sweepOf says what of a workload is swept.
+type sweepOf struct {
+	// skip is the number of acts at the beginning after whose writes nobody dies.
+	skip int
+	// every is how many writes there are from one death to the next, offset where the first is.
+	every, offset int
+	// atLeast is the number of writes without which it is no workload.
+	atLeast int
+	begin   func(testing.TB) *stack
+}
+
+// sweep plays a workload once undisturbed, and then once for each write of those that are swept, after which
+// the operator dies. At the end of the act in which it died everything must be as it was undisturbed.
+func sweep(t *testing.T, acts []act, of sweepOf) {
+	reference := of.begin(t)
 	var ends []int
 	var want []map[string]string
 	for _, act := range acts {
@@ -94,19 +110,20 @@ func sweep(t *testing.T, acts []act, skip, atLeast int, begin func(testing.TB) *
 		ends, want = append(ends, len(reference.writes)), append(want, reference.picture())
 	}
 	writes, first := reference.writes, 0
-	if skip > 0 {
-		first = ends[skip-1]
+	if of.skip > 0 {
+		first = ends[of.skip-1]
 	}
 	total := len(writes) - first
-	if total < atLeast {
+	if total < of.atLeast {
 		t.Fatalf("%d writes are no workload", total)
 	}
-	var equal atomic.Int32
+	var equal, stops atomic.Int32
 	t.Run("stop", func(t *testing.T) {
-		for k := first; k < len(writes); k++ {
+		for k := first + of.offset%of.every; k < len(writes); k += of.every {
+			stops.Add(1)
 			t.Run(fmt.Sprintf("after write %d, %s", k, writes[max(0, k-1)]), func(t *testing.T) {
 				t.Parallel()
-				s := begin(t)
+				s := of.begin(t)
 				s.limit = k
 				last := slices.IndexFunc(ends, func(end int) bool { return k < end })
 				for _, act := range acts[:last+1] {
@@ -122,7 +139,7 @@ func sweep(t *testing.T, acts []act, skip, atLeast int, begin func(testing.TB) *
 			})
 		}
 	})
-	t.Logf("the operator was stopped after each of %d writes: %d of %d came to the same end", total, equal.Load(), total)
+	t.Logf("the operator was stopped after %d of %d writes: %d of %d came to the same end", stops.Load(), total, equal.Load(), stops.Load())
 }
 
 // picture is everything that the operator is answerable for, without what differs from run to run:
