@@ -117,7 +117,7 @@ func tryTraffic(in Input) *Decision {
 	d := progressing(in, v1alpha1.ReasonRollingOut, "%s", goal.describe(in))
 	switch barred := in.barred(goal, t); {
 	case !goal.is(t) && barred != "":
-		d.Status.Message += ", but not before this is mended: " + barred
+		d.Status.Message += ", which waits: " + barred
 		if in.Traffic.Obstacle.Lasting {
 			d.Reason, d.Stalled = in.Traffic.Obstacle.Reason, true
 		}

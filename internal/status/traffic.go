@@ -117,15 +117,23 @@ func backendsObstacle(in Input, want *v1alpha1.TrafficStatus) rollout.Obstacle {
 	return rollout.Obstacle{}
 }
 
-// unreachable are the revisions with pods that serve, none of which is an endpoint of the revision's Service.
+// unreachable are the revisions of which not all serving pods are endpoints of the revision's own Service yet. A
+// gateway that is told to lead traffic there before the endpoints are would answer with errors until it looks
+// at them again, some seconds later.
 func unreachable(in Input) map[string]string {
 	if in.App.Spec.Traffic.Gateway == nil {
 		return nil
 	}
 	out := map[string]string{}
 	for _, d := range in.Observed.Deployments {
-		if serves(in, d.Name) && len(readyEndpoints(in, d.Name)) == 0 {
-			out[d.Name] = fmt.Sprintf("no pod of %s is an endpoint of its Service", d.Name)
+		pods, ready := 0, readyEndpoints(in, d.Name)[d.Name]
+		for _, pod := range in.Observed.PodsWith(naming.RevisionSelector(in.App, d.Name)) {
+			if Serving(pod) {
+				pods++
+			}
+		}
+		if ready < pods {
+			out[d.Name] = fmt.Sprintf("%d of %d pods of %s are endpoints of its Service", ready, pods, d.Name)
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -193,6 +194,27 @@ func TestTrafficWaitsForProxies(t *testing.T) {
 	in.App.Status.Rollout.Traffic = in.Rollout.Status.Traffic
 	if seen := TrafficSeen(in); !seen.InForce {
 		t.Errorf("the rollout is told %+v", seen)
+	}
+}
+
+// A gateway is led to a revision only when all its serving pods are endpoints of its Service: until then it
+// would answer with 503, as a bump measured on real nodes did for two seconds.
+func TestUnreachable(t *testing.T) {
+	in := twoRevisions(t)
+	throughGateway(&in)
+	for _, name := range []string{"shop-a", "shop-b"} {
+		in.Observed.Deployments = append(in.Observed.Deployments, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	if got := TrafficSeen(in).Unreachable; len(got) != 0 {
+		t.Errorf("all pods are endpoints, but %v", got)
+	}
+	for _, slice := range in.Observed.Slices {
+		if slice.Name == "shop-a" {
+			slice.Endpoints = slice.Endpoints[:1]
+		}
+	}
+	if got, want := TrafficSeen(in).Unreachable["shop-a"], "1 of 3 pods of shop-a are endpoints of its Service"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
