@@ -438,7 +438,8 @@ func TestAccepted(t *testing.T) {
 			then: app + `rollout: {strategy: Canary, canary: {steps: [{weight: 1}, {weight: 100, approval: Required}]}}`,
 		},
 		"gates": {spec: app + `rollout: {strategy: Canary, gates: [
-			{name: self, http: {path: /selftest}}, {name: smoke, job: {command: [/smoke]}}, {name: ask, webhook: {url: "https://deploy.example/may"}},
+			{name: self, http: {path: /selftest}}, {name: smoke, job: {command: [/smoke]}},
+			{name: ask, webhook: {url: "https://deploy.example/may"}},
 			{name: errors, metric: {indicator: ErrorRatio, max: "0.01", maxRatioToStable: "1.5"}},
 			{name: slow, metric: {source: Prometheus, max: "0.5", prometheus: {address: "http://prometheus.monitoring:9090", query: up}}}]}`},
 		"gateway": {

@@ -111,7 +111,7 @@ func TestGateWithWrongPromQL(t *testing.T) {
 		}
 		s.turn()
 	}
-	if got := stalledFor(s); !strings.HasPrefix(got, "GateInvalid: ") || !strings.Contains(got, "errors") || !strings.Contains(got, "parse error") {
+	if got := stalledFor(s); !strings.HasPrefix(got, "GateInvalid: gate errors") || !strings.Contains(got, "parse error") {
 		t.Errorf("stalled for %q", got)
 	}
 	if i := slices.IndexFunc(s.done[writes:], func(w string) bool { return strings.Contains(w, "Deployment") }); i >= 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,16 +63,25 @@ var (
 	errAway = errors.New("connection refused")
 )
 
-func newStack(t testing.TB) *stack {
-	t.Helper()
-	scheme := testkit.Scheme()
+// shared is the way of all stacks to the API server: each way of its own would ask it first for all that it
+// knows, which costs as much as a stack.
+var shared = sync.OnceValues(func() (client.WithWatch, error) {
 	fast := rest.CopyConfig(config)
 	fast.QPS = -1
-	api, err := client.NewWithWatch(fast, client.Options{Scheme: scheme})
+	return client.NewWithWatch(fast, client.Options{Scheme: testkit.Scheme()})
+})
+
+func newStack(t testing.TB) *stack {
+	t.Helper()
+	api, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{TB: t, ctx: t.Context(), api: api, seen: newMirror(t, api), namespace: namespace(t)}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	if err := api.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{TB: t, ctx: t.Context(), api: api, seen: newMirror(t, api), namespace: ns.Name}
 	t.Cleanup(func() { // the API server has only 254 addresses for all tests
 		if err := api.DeleteAllOf(context.Background(), &corev1.Service{}, client.InNamespace(c.namespace)); err != nil {
 			t.Error(err)
