@@ -25,6 +25,9 @@ type Input struct {
 	// Rollout is what was decided of the rollout; it is stored before any object is written.
 	Rollout v1alpha1.RolloutStatus
 	Images  Images
+	// Nudge is, when set, a word for the HTTPRoute that is another one each time a Gateway is to look at the
+	// route again; "0" is none yet.
+	Nudge string
 	// OperatorNamespace is the namespace of the operator's pods: NetworkPolicies let them in.
 	OperatorNamespace string
 }

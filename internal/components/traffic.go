@@ -62,21 +62,25 @@ func route(in Input) *gatewayv1ac.HTTPRouteApplyConfiguration {
 	for _, b := range naming.Backends(in.App, in.Rollout.Traffic) {
 		rule.WithBackendRefs(backendRef(b))
 	}
-	return gatewayv1ac.HTTPRoute(naming.Route(in.App), in.App.Namespace).
+	route := gatewayv1ac.HTTPRoute(naming.Route(in.App), in.App.Namespace).
 		WithLabels(labels(in.App, naming.ComponentApp)).
 		WithOwnerReferences(owner(in.App)).
 		WithSpec(spec.WithRules(rule))
+	if in.Nudge != "" && in.Nudge != "0" {
+		route.WithAnnotations(map[string]string{naming.AnnotationNudge: in.Nudge})
+	}
+	return route
 }
 
 func backendRef(b naming.Backend) *gatewayv1ac.HTTPBackendRefApplyConfiguration {
 	return gatewayv1ac.HTTPBackendRef().WithName(gatewayv1.ObjectName(b.Service)).WithPort(httpPort).WithWeight(b.Weight)
 }
 
-// previewed is the candidate, if traffic does not follow the pods of all revisions anyway and there are
-// pods to be seen.
+// previewed is the candidate, if traffic does not follow the pods of all revisions anyway, there are pods to
+// be seen, and another revision beside it.
 func previewed(in Input) string {
 	r := in.Rollout
-	if r.Traffic == nil || r.Traffic.Service == "" || r.Candidate == nil || r.Candidate.Replicas == 0 {
+	if r.Traffic == nil || r.Traffic.Service == "" || r.Candidate == nil || r.Candidate.Replicas == 0 || r.Stable == nil {
 		return ""
 	}
 	return r.Candidate.Revision

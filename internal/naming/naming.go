@@ -65,6 +65,8 @@ const (
 	AnnotationAttempt = "apps.scalableapp.dev/attempt"
 	// AnnotationStep on a gate's Job is the step of the rollout that made it.
 	AnnotationStep = "apps.scalableapp.dev/step"
+	// AnnotationNudge on an HTTPRoute changes when a Gateway shall look at the route again.
+	AnnotationNudge = "apps.scalableapp.dev/nudge"
 	// AnnotationBootstrap on the ConfigMap with patroni.yml says whether members may make a new, empty
 	// database: "Allowed" or "Forbidden".
 	AnnotationBootstrap = "apps.scalableapp.dev/bootstrap"

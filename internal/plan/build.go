@@ -2,9 +2,11 @@ package plan
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -39,12 +41,29 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	b.in.Rollout = b.decision.Status
 	p := Plan{Status: status.Build(b.statusInput()), Wake: b.wake()}
 	p.Events = events.Between(app.Status, p.Status)
+	if b.in.Nudge = b.nudge(p.Status); b.in.Nudge != "" && (p.Wake == 0 || p.Wake > lookAgain) {
+		p.Wake = lookAgain
+	}
 	if b.paused() {
 		return p
 	}
 	p.Objects = b.objects()
 	p.Deletions = b.deletions(p.Objects)
 	return p
+}
+
+// nudgeAfter is how long a Gateway may be silent about a route before it is asked again.
+const nudgeAfter = 20 * time.Second
+
+// nudge is a word for the HTTPRoute that is another one every 20 seconds, while a Gateway does not take up
+// the route. Some gateways miss the last of several quick changes until the next event comes; a new
+// annotation is one.
+func (b *builder) nudge(new v1alpha1.ScalableAppStatus) string {
+	traffic := meta.FindStatusCondition(new.Conditions, v1alpha1.ConditionTrafficReady)
+	if b.app.Spec.Traffic.Gateway == nil || traffic == nil || traffic.Reason != v1alpha1.ReasonSettling {
+		return ""
+	}
+	return strconv.Itoa(int(b.seen.Now.Sub(traffic.LastTransitionTime.Time) / nudgeAfter))
 }
 
 // builder holds what the steps of Build hand to each other.
