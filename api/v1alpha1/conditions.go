@@ -8,6 +8,8 @@ const (
 	ConditionAvailable = "Available"
 	// ConditionDatabaseReady: the database takes writes and all instances are in step.
 	ConditionDatabaseReady = "DatabaseReady"
+	// ConditionBackupReady: the write-ahead log is archived and backups are made.
+	ConditionBackupReady = "BackupReady"
 	// ConditionSessionsReady: the session store answers.
 	ConditionSessionsReady = "SessionsReady"
 	// ConditionCacheReady: the cache answers.

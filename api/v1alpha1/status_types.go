@@ -32,6 +32,14 @@ type ScalableAppStatus struct {
 	// +optional
 	Database *DatabaseStatus `json:"database,omitempty"`
 
+	// sessions is the state of the session store that the operator runs.
+	// +optional
+	Sessions *RedisStatus `json:"sessions,omitempty"`
+
+	// cache is the state of the cache that the operator runs.
+	// +optional
+	Cache *RedisStatus `json:"cache,omitempty"`
+
 	// endpoints are the addresses of the stack inside the cluster.
 	// +optional
 	Endpoints EndpointsStatus `json:"endpoints,omitzero"`
@@ -325,27 +333,6 @@ type RevisionStatus struct {
 	// peak is progress.
 	// +optional
 	PeakReplicas int32 `json:"peakReplicas,omitempty"`
-}
-
-// DatabaseStatus is the state of the database that the operator runs.
-type DatabaseStatus struct {
-	// primary is the pod that takes the writes.
-	// +optional
-	Primary string `json:"primary,omitempty"`
-
-	// instances is the wanted number of instances.
-	// +optional
-	Instances int32 `json:"instances"`
-
-	// readyInstances is the number of instances that answer and, if replicas, follow the primary.
-	// +optional
-	ReadyInstances int32 `json:"readyInstances"`
-
-	// synchronous are the standbys that hold every acknowledged commit.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=9
-	Synchronous []string `json:"synchronous,omitempty"`
 }
 
 // EndpointsStatus are the addresses of the stack inside the cluster, as HOST:PORT.
