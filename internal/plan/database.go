@@ -69,7 +69,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 		s.Hold = "a rollout shifts traffic: the database is changed when it is over"
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil {
-		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"]}
+		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"], Seen: b.seen.LeaderRenewed}
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseSync(b.app)); record != nil && record.Annotations["sync_standby"] != "" {
 		s.InStep = strings.Split(record.Annotations["sync_standby"], ",")
