@@ -46,11 +46,11 @@ func (b *builder) decideDatabase() {
 
 // databaseActions are what is to be done, what keeps harm away first.
 func (b *builder) databaseActions() []action.Action {
-	if b.database == nil {
+	if b.database == nil || b.paused() {
 		return nil
 	}
 	actions := slices.Clone(b.database.Urgent)
-	if b.database.Action != nil && !b.paused() {
+	if b.database.Action != nil {
 		actions = append(actions, b.database.Action)
 	}
 	return actions
