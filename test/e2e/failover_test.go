@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,6 +59,11 @@ var faults = []fault{
 		f.signal(primary, components.DatabaseContainer, "/usr/lib/postgresql/17/bin/postgres -D", syscall.SIGKILL)
 		return nil
 	}},
+	{name: "container killed, operator down", hurt: func(f *failovers, primary *corev1.Pod) func() {
+		f.operators(0)
+		f.signal(primary, components.DatabaseContainer, "", syscall.SIGKILL)
+		return func() { f.operators(1) }
+	}},
 	{name: "node drained", hurt: func(f *failovers, primary *corev1.Pod) func() {
 		node := &corev1.Node{}
 		f.must(api.Get(f.ctx, client.ObjectKey{Name: primary.Spec.NodeName}, node))
@@ -91,6 +97,26 @@ func (f *failovers) cordon(node string, cordoned bool) {
 	f.Helper()
 	patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, cordoned)
 	f.must(api.Patch(f.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}, client.RawPatch("application/merge-patch+json", patch)))
+}
+
+// operators sets how many operators there are, and waits for it.
+func (f *failovers) operators(n int32) {
+	f.Helper()
+	operator := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: operatorName, Namespace: operatorNamespace}}
+	f.must(api.Patch(f.ctx, operator, client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n))))
+	f.eventually(2*time.Minute, fmt.Sprintf("there are %d operators", n), func() error {
+		there, err := operatorPods(f.ctx)
+		ready := 0
+		for i := range there {
+			if isPodReady(&there[i]) {
+				ready++
+			}
+		}
+		if err != nil || len(there) != int(n) || ready != int(n) {
+			return fmt.Errorf("there are %d, of which %d are ready; %w", len(there), ready, errors.Join(err, errNotYet))
+		}
+		return nil
+	})
 }
 
 // node hurts or mends a node by the local cluster's own command.

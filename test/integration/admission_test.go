@@ -512,7 +512,7 @@ app:
   metrics: {path: /metrics}
   migration: {command: [m], timeoutSeconds: 300, rollbackSafe: "Yes"}
 autoscaling: {minReplicas: 2, maxReplicas: 9, cpuUtilizationPercent: 70}
-cache: {redis: {memory: 128Mi}}
+cache: {redis: {members: 1, memory: 128Mi}}
 database:
   postgres: {version: 17, instances: 2, durability: Preferred, storage: {size: 10Gi, onDelete: Retain}}
 networkPolicy: Enabled
@@ -525,7 +525,7 @@ rollout:
 traffic: {settleSeconds: 5}
 sessions:
   store: Redis
-  redis: {memory: 256Mi, persistence: Enabled, storage: {size: 1Gi, onDelete: Retain}}
+  redis: {members: 1, eviction: Refuse, memory: 256Mi, persistence: Enabled, storage: {size: 1Gi, onDelete: Retain}}
 `
 	if diff := cmp.Diff(parse(t, want), parse(t, render(t, live.Object["spec"]))); diff != "" {
 		t.Errorf("spec with defaults (-want +got):\n%s", diff)
