@@ -32,6 +32,8 @@ type Executor struct {
 	// Live reads from the API server: the caches hold only what carries our label, so they cannot say
 	// that a name is free.
 	Live client.Reader
+	// Poolers are told what becomes of the database.
+	Poolers Poolers
 }
 
 // ConflictError says that a child's name is taken by somebody else.
@@ -58,6 +60,7 @@ func (x *Executor) Execute(ctx context.Context, app *v1alpha1.ScalableApp, p pla
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, x.actions(ctx, app.Namespace, p.Actions))
 	return errors.Join(errs...)
 }
 

@@ -49,6 +49,9 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	}
 	p.Objects = b.objects()
 	p.Deletions = b.deletions(p.Objects)
+	if p.Status.Database != nil {
+		p.Actions = b.poolerActions(b.primaryTerm(p.Status.Database.Primary))
+	}
 	return p
 }
 
@@ -103,7 +106,9 @@ func (b *builder) chooseTarget() {
 			return
 		}
 	}
-	b.target, b.targetErr = components.Template(b.in, b.target)
+	if b.target, b.targetErr = components.Template(b.in, b.target); b.targetErr == nil {
+		b.targetErr = components.PoolerFits(b.app)
+	}
 }
 
 func (b *builder) history() []string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/action"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/events"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
@@ -23,6 +24,8 @@ type Plan struct {
 	Objects []components.Object
 	// Deletions are the children that shall go.
 	Deletions []state.Child
+	// Actions are what is done to the data tier after that.
+	Actions []action.Action
 	// Events are the transitions that this pass makes.
 	Events []events.Event
 	// Wake is when to look again if nothing happens until then; zero is never.
@@ -41,6 +44,9 @@ func (p Plan) String() string {
 	}
 	for _, d := range p.Deletions {
 		fmt.Fprintf(&b, "delete %s/%s\n", d.Kind, d.Name)
+	}
+	for _, a := range p.Actions {
+		fmt.Fprintf(&b, "action %s\n", a)
 	}
 	for _, e := range p.Events {
 		fmt.Fprintf(&b, "event %s %s: %s\n", e.Type, e.Reason, e.Message)
@@ -66,6 +72,8 @@ func describe(o components.Object) string {
 // Identity is what an intent is about.
 type Identity struct {
 	APIVersion, Kind, Namespace, Name string
+	// Component is the part of the stack that it belongs to.
+	Component string
 	// Replicas is the wanted number of pods, for what has one.
 	Replicas *int32
 	// Leads is where an HTTPRoute leads, and the shared Service if it leads to one revision.
@@ -78,8 +86,9 @@ func Identify(o components.Object) Identity {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 		Metadata   struct {
-			Name      string `json:"name"`
-			Namespace string `json:"namespace"`
+			Name      string            `json:"name"`
+			Namespace string            `json:"namespace"`
+			Labels    map[string]string `json:"labels"`
 		} `json:"metadata"`
 		Spec struct {
 			Replicas *int32         `json:"replicas"`
@@ -95,7 +104,7 @@ func Identify(o components.Object) Identity {
 		panic(fmt.Sprintf("plan: %T is no apply configuration: %v", o.Intent, err)) // a fault of the build
 	}
 	id := Identity{APIVersion: head.APIVersion, Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name,
-		Replicas: head.Spec.Replicas}
+		Component: head.Metadata.Labels[naming.LabelComponent], Replicas: head.Spec.Replicas}
 	if to, one := head.Spec.Selector[naming.LabelRevision].(string); one && head.Kind == "Service" && to != id.Name {
 		id.Leads = []string{to}
 	}

@@ -22,6 +22,11 @@ func DataTierObstacle(in Input) string {
 			add("database", v)
 		}
 	}
+	if wantsPooler(in.App) && len(waits) == 0 {
+		if missing := noPooler(in, naming.PoolerReadWrite); missing != "" {
+			waits = append(waits, "database ("+missing+")")
+		}
+	}
 	if v := sessions(in); !v.ok && v.reason != "" {
 		add("sessions", v)
 	}
@@ -57,7 +62,7 @@ func database(in Input) verdict {
 	case v.ok:
 		v.message = fmt.Sprintf("%s takes writes, %d of %d instances are ready", status.Primary, status.ReadyInstances, status.Instances)
 	}
-	return v
+	return pooled(in, v)
 }
 
 func externalDatabase(in Input) verdict {
