@@ -34,6 +34,8 @@ type Executor struct {
 	Live client.Reader
 	// Poolers are told what becomes of the database.
 	Poolers Poolers
+	// Patroni hands leaderships over and restarts PostgreSQL.
+	Patroni Patroni
 }
 
 // ConflictError says that a child's name is taken by somebody else.
@@ -52,6 +54,9 @@ func (x *Executor) Execute(ctx context.Context, app *v1alpha1.ScalableApp, p pla
 			errs = append(errs, err)
 		}
 	}
+	if err := x.actions(ctx, app, p.Actions); err != nil {
+		errs = append(errs, err)
+	}
 	if len(errs) > 0 {
 		return errors.Join(errs...) // nothing is deleted while something could not be made
 	}
@@ -60,7 +65,6 @@ func (x *Executor) Execute(ctx context.Context, app *v1alpha1.ScalableApp, p pla
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, x.actions(ctx, app.Namespace, p.Actions))
 	return errors.Join(errs...)
 }
 

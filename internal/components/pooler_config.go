@@ -2,8 +2,11 @@ package components
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -25,8 +28,18 @@ const (
 // PoolerDatabase is the name under which the poolers offer the app's database.
 const PoolerDatabase = postgresDatabase
 
-// PoolerPort is where the poolers listen, for clients and for their console.
-const PoolerPort = postgresPort
+// PoolerAddress is the console of a pooler's pod as HOST:PORT, or empty while it does not run. That of one which
+// is about to end is there, too: it has clients still.
+func PoolerAddress(pod *corev1.Pod) string {
+	runs := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.ContainersReady && c.Status == corev1.ConditionTrue
+	})
+	ip, err := netip.ParseAddr(pod.Status.PodIP)
+	if err != nil || !runs {
+		return ""
+	}
+	return netip.AddrPortFrom(ip, postgresPort).String()
+}
 
 // PoolerCredentials is where the password of the poolers' console is.
 func PoolerCredentials(app *v1alpha1.ScalableApp) action.SecretKey {

@@ -24,7 +24,7 @@ type Plan struct {
 	Objects []components.Object
 	// Deletions are the children that shall go.
 	Deletions []state.Child
-	// Actions are what is done to the data tier after that.
+	// Actions are what is done to the data tier besides, in order, after the objects are written.
 	Actions []action.Action
 	// Events are the transitions that this pass makes.
 	Events []events.Event

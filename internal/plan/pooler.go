@@ -2,11 +2,8 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/scalableapp/scalableapp-operator/internal/action"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
@@ -67,11 +64,8 @@ func (b *builder) servingReplicas() []string {
 func (b *builder) poolerAddresses(kind string) []string {
 	var addresses []string
 	for _, pod := range b.seen.PodsWith(naming.PoolerSelector(b.app, kind)) {
-		ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.ContainersReady && c.Status == corev1.ConditionTrue
-		})
-		if ip, err := netip.ParseAddr(pod.Status.PodIP); err == nil && ready {
-			addresses = append(addresses, netip.AddrPortFrom(ip, components.PoolerPort).String())
+		if address := components.PoolerAddress(pod); address != "" {
+			addresses = append(addresses, address)
 		}
 	}
 	return addresses

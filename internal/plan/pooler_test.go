@@ -26,7 +26,8 @@ func (s *story) failover(to string, transitions string) {
 	leader.Annotations = map[string]string{"leader": to, "transitions": transitions}
 	for key, object := range s.Children {
 		if pod, ok := object.(*corev1.Pod); ok && pod.Labels[naming.LabelComponent] == naming.ComponentDatabase {
-			pod.Labels[naming.LabelRole] = map[bool]string{true: "primary", false: "replica"}[key == "Pod/"+to]
+			role := map[bool]string{true: "primary", false: "replica"}[key == "Pod/"+to]
+			pod.Labels[naming.LabelRole], pod.Annotations["status"] = role, testkit.MemberStatus(role)
 		}
 	}
 }
