@@ -66,7 +66,7 @@ func (g *gateways) start(ctx context.Context, running bool) error {
 		}
 	}
 	for _, s := range []source.Source{
-		source.Kind(g.mgr.GetCache(), observe.Route.Object, handler.EnqueueRequestsFromMapFunc(appOfChild), tells()),
+		source.Kind(g.mgr.GetCache(), observe.Route.Object, handler.EnqueueRequestsFromMapFunc(appOfChild), tells(nil)),
 		g.source(),
 	} {
 		if err := g.controller.Watch(s); err != nil {

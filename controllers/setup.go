@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -123,14 +124,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 		return err
 	}
 	live := mgr.GetAPIReader()
+	records := newRenewals()
 	gateways := &gateways{mgr: mgr, metadata: metadata, namespaces: o.Namespaces}
 	r := &Reconciler{
 		Client: mgr.GetClient(),
 		Observer: &observe.Observer{
 			Cached: mgr.GetCache(), Live: live, Scheme: mgr.GetScheme(), Now: time.Now,
 			Config:   &observe.ConfigReader{Metadata: metadata, Live: live},
-			Gateways: gateways,
-			Gates:    &observe.Gates{Pods: &podmetrics.Reader{}, Prometheus: &promql.Client{}, Prober: &probe.Client{}},
+			Gateways: gateways, Renewals: records,
+			Gates: &observe.Gates{Pods: &podmetrics.Reader{}, Prometheus: &promql.Client{}, Prober: &probe.Client{}},
 		},
 		Executor: &apply.Executor{
 			Client: mgr.GetClient(), Live: live, Patroni: &patroni.Client{}, Poolers: &pgbouncer.Client{Database: components.PoolerDatabase},
@@ -159,8 +161,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](500*time.Millisecond, 15*time.Second),
 		})
 	for _, kind := range observe.Kinds {
-		b = b.Watches(kind.Object, handler.EnqueueRequestsFromMapFunc(appOfChild), builder.WithPredicates(tells()))
+		b = b.Watches(kind.Object, handler.EnqueueRequestsFromMapFunc(appOfChild), builder.WithPredicates(tells(records)))
 	}
+	b = b.WatchesRawSource(source.Channel(records.late, handler.EnqueueRequestsFromMapFunc(appOfChild)))
 	b = b.WatchesRawSource(configSource(metadata, mgr.GetClient()))
 	if gateways.controller, err = b.Build(r); err != nil {
 		return err
@@ -202,8 +205,15 @@ func appOfChild(_ context.Context, object client.Object) []reconcile.Request {
 // tells lets through the changes of children that tell something new. Patroni renews its leader
 // record every few seconds and writes its position into its pod's annotations: a pass for each would
 // never let the operator rest.
-func tells() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+func tells(records *renewals) predicate.Predicate {
+	return predicate.Funcs{CreateFunc: func(e event.CreateEvent) bool {
+		records.saw(e.Object)
+		return true
+	}, DeleteFunc: func(e event.DeleteEvent) bool {
+		records.forget(e.Object)
+		return true
+	}, UpdateFunc: func(e event.UpdateEvent) bool {
+		records.saw(e.ObjectNew)
 		return !equality.Semantic.DeepEqual(essence(e.ObjectOld), essence(e.ObjectNew))
 	}}
 }

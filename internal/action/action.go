@@ -70,7 +70,9 @@ type ReleaseLeader struct {
 	Renewed string
 	// UID is the pod's, or "" if there is none.
 	UID types.UID
-	Why string
+	// Silent says that nobody saw it end: it is asked first, and left alone if it answers.
+	Silent bool
+	Why    string
 }
 
 func (a ReleaseLeader) String() string {

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/action"
@@ -24,6 +25,8 @@ import (
 type Patroni interface {
 	Switchover(ctx context.Context, m patroni.Member, leader, candidate string) error
 	Restart(ctx context.Context, m patroni.Member) error
+	// Alive says whether a member's Patroni answers.
+	Alive(ctx context.Context, host string) bool
 }
 
 // ActionError is an action that was tried and failed.
@@ -40,6 +43,7 @@ func (e *ActionError) Unwrap() error { return e.Err }
 func (x *Executor) actions(ctx context.Context, app *v1alpha1.ScalableApp, list []action.Action) error {
 	var errs []error
 	for _, a := range list {
+		log.FromContext(ctx).Info("Acting", "action", a.String())
 		err := x.action(ctx, app, a)
 		if _, told := a.(action.PoolerReconnect); told && err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a, err)) // no failed change of the database
@@ -141,6 +145,10 @@ func (x *Executor) releaseLeader(ctx context.Context, app *v1alpha1.ScalableApp,
 	case apierrors.IsNotFound(err):
 	case err != nil:
 		return err
+	case a.Silent && pod.UID == a.UID:
+		if alive := x.Patroni.Alive(ctx, pod.Status.PodIP); alive {
+			return nil // it cannot reach the API server, or that is slow; Patroni decides
+		}
 	case pod.UID != a.UID || runs(pod):
 		return changed("Pod", a.Leader, "it runs again")
 	}

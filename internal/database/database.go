@@ -53,6 +53,8 @@ type LeaderRecord struct {
 	Name string
 	// Renewed is the holder's own word of when it last renewed the record. Each renewal is another one.
 	Renewed string
+	// Seen is when that renewal was first seen; zero if nobody knows.
+	Seen time.Time
 }
 
 // Member is one pod of the database.

@@ -27,6 +27,10 @@ const (
 	// endedFor is how long a container must have been seen ended before its leadership is taken away: a
 	// restart in place comes within a second, and then Patroni itself is quickest.
 	endedFor = time.Second
+	// SilentFor is after what time without a renewal of its record a leader is looked for: two renewals, which
+	// come every 5 s, are overdue. Patroni itself waits until the record runs out after 20 s, looks every 5 s
+	// whether it has, and asks the silent one once more.
+	SilentFor = 11 * time.Second
 	// retryAfter is how soon an action that failed is tried again, once.
 	retryAfter = 15 * time.Second
 	// maxFailures is how often an action is tried before a person is asked.
@@ -167,6 +171,12 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 		}
 		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
 			Why: "the kubelet saw its container end"})
+	case leader != nil && s.Synchronous && !s.Leader.Seen.IsZero() && s.Now.Sub(s.Leader.Seen) >= SilentFor:
+		// A cut-off leader is no fact. It is asked first, and with a standby in step to take over it is harmless
+		// should it live on.
+		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
+			Silent: true, Why: fmt.Sprintf("it has not renewed its record for %s and does not answer", SilentFor)})
+		return urgent, SilentFor / 2
 	}
 	return urgent, 0
 }

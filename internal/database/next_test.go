@@ -74,6 +74,12 @@ func TestNext(t *testing.T) {
 		{"the leader's container has ended, by a clock that is ahead", func(s *Snapshot) {
 			s.Members[0].Ready, s.Members[0].Ended = false, now.Add(time.Hour)
 		}, StateNoLeader, []string{"take the leadership from db-0: the kubelet saw its container end"}, "Patroni elects"},
+		{"the leader is silent for long: it is asked, and its leadership taken", func(s *Snapshot) { s.Leader.Seen = now.Add(-12 * time.Second) },
+			StateSettled, []string{"take the leadership from db-0: it has not renewed its record for 11s and does not answer"}, ""},
+		{"the leader is silent for long, and commits are asynchronous", func(s *Snapshot) {
+			s.Leader.Seen, s.Synchronous = now.Add(-12*time.Second), false
+		}, StateSettled, nil, ""},
+		{"the leader is a little late", func(s *Snapshot) { s.Leader.Seen = now.Add(-6 * time.Second) }, StateSettled, nil, ""},
 		{"the leader is silent: only its record tells", func(s *Snapshot) { s.Members[0].Ready = false },
 			StateNoLeader, nil, "Patroni elects"},
 

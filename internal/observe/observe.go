@@ -20,6 +20,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -43,8 +44,15 @@ type Observer struct {
 	Config *ConfigReader
 	// Gateways says what there is of the Gateway API. Without it there is nothing.
 	Gateways GatewayReader
+	// Renewals says when Patroni's leader records were last renewed. Without it nobody knows.
+	Renewals RenewalReader
 	// Gates asks the gates of rollouts. Without it they say nothing.
 	Gates *Gates
+}
+
+// RenewalReader says when the newest renewal of a leader record was first seen; zero if none was.
+type RenewalReader interface {
+	Renewed(record types.NamespacedName) time.Time
 }
 
 // Observe makes the snapshot of one app.
@@ -59,6 +67,9 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err
 		}
+	}
+	if o.Renewals != nil {
+		seen.LeaderRenewed = o.Renewals.Renewed(types.NamespacedName{Namespace: app.Namespace, Name: naming.DatabaseLeader(app)})
 	}
 	return seen, nil
 }

@@ -45,6 +45,45 @@ func (c *Client) Restart(ctx context.Context, m Member) error {
 	return c.post(ctx, m, "/restart", restartTimeout, map[string]any{"timeout": "60s"})
 }
 
+// Alive says whether the member's Patroni answers, whatever it says. It is asked twice, a second each.
+func (c *Client) Alive(ctx context.Context, host string) bool {
+	for range 2 {
+		if c.answers(ctx, host) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Client) answers(ctx context.Context, host string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url(host, "/liveness"), nil)
+	if err != nil {
+		return false
+	}
+	response, err := c.http().Do(request)
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil
+}
+
+func (c *Client) url(host, path string) string {
+	at := c.Port
+	if at == "" {
+		at = port
+	}
+	return "http://" + net.JoinHostPort(host, at) + path
+}
+
+func (c *Client) http() *http.Client {
+	if c.HTTP == nil {
+		return http.DefaultClient
+	}
+	return c.HTTP
+}
+
 func (c *Client) post(ctx context.Context, m Member, path string, timeout time.Duration, body any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -52,21 +91,13 @@ func (c *Client) post(ctx context.Context, m Member, path string, timeout time.D
 	if err != nil {
 		return err
 	}
-	at := c.Port
-	if at == "" {
-		at = port
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+net.JoinHostPort(m.Host, at)+path, bytes.NewReader(raw))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(m.Host, path), bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.SetBasicAuth(m.User, m.Password)
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	response, err := client.Do(request)
+	response, err := c.http().Do(request)
 	if err != nil {
 		return err
 	}

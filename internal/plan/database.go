@@ -46,11 +46,11 @@ func (b *builder) decideDatabase() {
 
 // databaseActions are what is to be done, what keeps harm away first.
 func (b *builder) databaseActions() []action.Action {
-	if b.database == nil {
+	if b.database == nil || b.paused() {
 		return nil
 	}
 	actions := slices.Clone(b.database.Urgent)
-	if b.database.Action != nil && !b.paused() {
+	if b.database.Action != nil {
 		actions = append(actions, b.database.Action)
 	}
 	return actions
@@ -72,7 +72,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 		s.Hold = "its pooler does not fit: the database is changed when it does"
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil {
-		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"]}
+		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"], Seen: b.seen.LeaderRenewed}
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseSync(b.app)); record != nil && record.Annotations["sync_standby"] != "" {
 		s.InStep = strings.Split(record.Annotations["sync_standby"], ",")

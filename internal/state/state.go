@@ -44,6 +44,9 @@ type Observed struct {
 	// have one.
 	Gates map[string]Sample
 
+	// LeaderRenewed is when the newest renewal of Patroni's leader record was first seen; zero if nobody knows.
+	LeaderRenewed time.Time
+
 	// Config are the user's ConfigMaps that the app refers to, by name; nil where there is none of
 	// that name.
 	Config map[string]*Config

@@ -10,6 +10,7 @@
 //	E2E_RATE=50         requests a second of the tests under load
 //	E2E_BEFORE=10s      how long load runs before the change that it accompanies
 //	E2E_IDLE=60s        how long the operator is watched being idle
+//	E2E_FAULT="node silent"   one fault of TestFailover
 //	E2E_KEEP=1          keep the namespace of a failed test
 package e2e
 

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/internal/components"
 )
 
 // The nodes of the local cluster are this machine's own processes, so what runs in a pod can be signalled from
@@ -64,5 +66,25 @@ func (w *world) signal(pod *corev1.Pod, container, command string, signal syscal
 	}
 	if n == 0 {
 		w.Fatalf("no process of %s has %q in its command: %v", pod.Name, command, w.processes(pod, container))
+	}
+}
+
+// fill fills the data volume of a pod of the database until not a byte more fits.
+func (w *world) fill(pod *corev1.Pod) {
+	w.Helper()
+	for pid := range w.processes(pod, components.DatabaseContainer) {
+		file, err := os.Create(filepath.Join("/proc", strconv.Itoa(pid), "root/var/lib/postgresql/data/filled-by-a-test"))
+		w.must(err)
+		defer func() { _ = file.Close() }()
+		block := make([]byte, 1<<20)
+		for size := len(block); size > 0; {
+			n, err := file.Write(block[:size])
+			if errors.Is(err, syscall.ENOSPC) && n < size {
+				size /= 2
+			} else {
+				w.must(err)
+			}
+		}
+		return
 	}
 }

@@ -146,7 +146,7 @@ func TestRefusedAtBirth(t *testing.T) {
 			spec: app + `sessions: {redis: {memory: 4Gi}}`,
 			want: []string{"sessions.redis.storage.size must be at least twice sessions.redis.memory", "raise storage.size or lower"},
 		},
-		"cache without a kind": {spec: app + `cache: {}`, want: []string{"spec.cache.redis", "Required"}},
+		"cache without a kind": {spec: app + `cache: {}`, want: []string{"set exactly one of cache.redis", "write redis: {}"}},
 		"cache in too little memory": {
 			spec: app + `cache: {redis: {memory: 1Mi}}`,
 			want: []string{"cache.redis.memory must be at least 64Mi"},
@@ -327,10 +327,6 @@ func TestRefusedChange(t *testing.T) {
 			from: postgres, to: app + `database: {postgres: {storage: {size: 10G}}}`,
 			want: []string{"storage.size cannot shrink"},
 		},
-		"storage grows": {
-			from: postgres, to: app + `database: {postgres: {storage: {size: 11Gi}}}`,
-			want: []string{"spec.database.postgres.storage", "storage.size cannot grow in place yet", "create a new ScalableApp"},
-		},
 		"storage class set": {
 			from: postgres, to: app + `database: {postgres: {storage: {size: 10Gi, storageClassName: fast}}}`,
 			want: []string{"storage.storageClassName cannot be changed on a live volume", "create a new ScalableApp"},
@@ -344,13 +340,9 @@ func TestRefusedChange(t *testing.T) {
 			from: app + `database: {postgres: {storage: {size: 10Gi, storageClassName: slow}}}`, to: postgres,
 			want: []string{"storage.storageClassName cannot be changed on a live volume"},
 		},
-		"durability": {
-			from: postgres, to: app + `database: {postgres: {durability: Asynchronous, storage: {size: 10Gi}}}`,
-			want: []string{"database.postgres.durability cannot be changed yet", "create a new ScalableApp"},
-		},
-		"a setting that all members share": {
-			from: postgres, to: app + `database: {postgres: {parameters: {max_connections: "200"}, storage: {size: 10Gi}}}`,
-			want: []string{"database.postgres.parameters: max_connections", "only be chosen when the database is created", "set them back"},
+		"restore set later": {
+			from: postgres, to: app + `database: {postgres: {restore: {fromApp: other}, storage: {size: 10Gi}}}`,
+			want: []string{"database.postgres.restore can only be set when the database is created", "create a new ScalableApp"},
 		},
 		"from managed to external": {
 			from: postgres, to: app + `database: {external: {secretName: s}}`,
@@ -386,6 +378,31 @@ func TestRefusedChange(t *testing.T) {
 			changed := object(t, live.GetNamespace(), "shop", c.to)
 			changed.SetResourceVersion(live.GetResourceVersion())
 			wantRefusal(t, k8s.Update(t.Context(), changed), c.want)
+		})
+	}
+}
+
+// What can change on a live database.
+func TestAcceptedChange(t *testing.T) {
+	for name, to := range map[string]string{
+		"storage grows":                    `database: {postgres: {storage: {size: 11Gi}}}`,
+		"durability":                       `database: {postgres: {durability: Asynchronous, storage: {size: 10Gi}}}`,
+		"a setting that all members share": `database: {postgres: {parameters: {max_connections: "300"}, storage: {size: 10Gi}}}`,
+		"a pooler":                         `database: {postgres: {pooler: {}, storage: {size: 10Gi}}}`,
+		"backups":                          `database: {postgres: {backup: {}, storage: {size: 10Gi}}}`,
+		"more instances":                   `database: {postgres: {instances: 3, storage: {size: 10Gi}}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			k8s := newClient(t)
+			live := object(t, namespace(t), "shop", postgres)
+			if err := k8s.Create(t.Context(), live); err != nil {
+				t.Fatalf("create: %v", err)
+			}
+			changed := object(t, live.GetNamespace(), "shop", app+to)
+			changed.SetResourceVersion(live.GetResourceVersion())
+			if err := k8s.Update(t.Context(), changed); err != nil {
+				t.Errorf("refused: %v", err)
+			}
 		})
 	}
 }

@@ -47,7 +47,14 @@ func (h *hostDir) Provision(ctx context.Context, o controller.ProvisionOptions) 
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
-	return volume(o, path, node.Labels[corev1.LabelHostname]), controller.ProvisioningFinished, nil
+	pv := volume(o, path, node.Labels[corev1.LabelHostname])
+	if sized(o.StorageClass.Parameters) {
+		if err := mount(ctx, path, pv.Spec.Capacity[corev1.ResourceStorage]); err != nil {
+			return nil, controller.ProvisioningFinished, err
+		}
+		pv.Annotations = map[string]string{sizedParameter: "true"}
+	}
+	return pv, controller.ProvisioningFinished, nil
 }
 
 func volume(o controller.ProvisionOptions, path, hostname string) *corev1.PersistentVolume {
@@ -71,7 +78,7 @@ func volume(o controller.ProvisionOptions, path, hostname string) *corev1.Persis
 }
 
 // Delete removes the volume's directory with everything in it.
-func (h *hostDir) Delete(_ context.Context, pv *corev1.PersistentVolume) error {
+func (h *hostDir) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
 	if pv.Spec.Local == nil {
 		return &controller.IgnoredError{Reason: "not a local volume"}
 	}
@@ -79,6 +86,9 @@ func (h *hostDir) Delete(_ context.Context, pv *corev1.PersistentVolume) error {
 	if filepath.Dir(path) != h.root {
 		// An edited PV must not make this process delete something else.
 		return &controller.IgnoredError{Reason: fmt.Sprintf("%s is not directly below %s", path, h.root)}
+	}
+	if err := unmount(ctx, path); err != nil {
+		return err
 	}
 	return os.RemoveAll(path)
 }

@@ -44,6 +44,7 @@ func run(ctx context.Context, kubeconfig, dir, name string) error {
 	if err != nil {
 		return err
 	}
+	go (&resizer{volumes: provisioner}).watch(ctx)
 	controller.NewProvisionController(ctx, client, name, provisioner,
 		controller.LeaderElection(false), // one process for each cluster
 		controller.MetricsPort(0),
