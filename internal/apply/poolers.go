@@ -27,6 +27,14 @@ type Poolers interface {
 // poolerReconnect writes down what the pods were told when all have heard it, and not before: what is cut
 // short in between is told again.
 func (x *Executor) poolerReconnect(ctx context.Context, app *v1alpha1.ScalableApp, a action.PoolerReconnect) error {
+	pooler := &metav1.PartialObjectMetadata{}
+	pooler.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+	if err := x.Live.Get(ctx, client.ObjectKey{Namespace: app.Namespace, Name: a.Pooler}, pooler); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if pooler.UID != a.UID || pooler.Annotations[naming.AnnotationPoolerTold] == a.Told {
+		return nil // the view lags: it was told in the pass before
+	}
 	password, err := x.password(ctx, app, a.Credentials)
 	if err != nil {
 		return err
@@ -34,8 +42,6 @@ func (x *Executor) poolerReconnect(ctx context.Context, app *v1alpha1.ScalableAp
 	if err := x.Poolers.Reconnect(ctx, a.Addresses, password); err != nil {
 		return err
 	}
-	pooler := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: app.Namespace, Name: a.Pooler}}
-	pooler.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
 	return client.IgnoreNotFound(x.patch(ctx, pooler, map[string]any{"metadata": map[string]any{
 		"uid": a.UID, "annotations": map[string]any{naming.AnnotationPoolerTold: a.Told},
 	}}))

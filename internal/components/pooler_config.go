@@ -88,8 +88,8 @@ func pgbouncerINI(in Input, kind string) string {
 		{"max_prepared_statements", "200"},
 		// JDBC says it on every connection, and it makes no difference.
 		{"ignore_startup_parameters", "extra_float_digits"},
-		// A primary that comes back is found in a second, not in 15.
-		{"server_login_retry", "1"}, {"server_connect_timeout", "3"},
+		// A primary that comes back is found at once, not after 15 s.
+		{"server_login_retry", "0.2"}, {"server_connect_timeout", "3"},
 		// No pool stays with a server for long that it should have left, whatever else fails.
 		{"server_fast_close", "1"}, {"server_lifetime", "600"}, {"server_idle_timeout", "120"},
 		{"server_check_query", "SELECT 1"}, {"server_check_delay", "5"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func (w *world) poolerURI(name, kind string) string {
 	if kind == naming.PoolerReadOnly {
 		user, key = "app_ro", "APP_RO_PASSWORD"
 	}
-	return fmt.Sprintf("postgres://%s:%s@%s/app?sslmode=disable&connect_timeout=2",
+	return fmt.Sprintf("postgres://%s:%s@%s/app?sslmode=disable&connect_timeout=30",
 		user, secret.Data[key], net.JoinHostPort(service.Spec.ClusterIP, "5432"))
 }
 
@@ -45,7 +46,8 @@ func TestPooler(t *testing.T) {
 	}
 	checkBindings(w)
 	f := &failovers{world: w, name: "shop"}
-	load := w.startWriters(w.poolerURI("shop", naming.PoolerReadWrite), 8) // more than the pool's connections
+	// More than the pool has connections, and as patient as the pooler is.
+	load := w.startPatientWriters(w.poolerURI("shop", naming.PoolerReadWrite), 12, 30*time.Second)
 
 	t.Logf("pooler | fault | seconds without writes | transactions that failed")
 	for _, fault := range faults {
@@ -55,13 +57,18 @@ func TestPooler(t *testing.T) {
 			continue
 		}
 		failed := load.failed()
-		gap := f.outage(fault, load)
+		began := time.Now()
+		if mend := fault.hurt(f, f.settled()); mend != nil {
+			defer mend()
+		}
+		checkTold(f, began)
+		w.waitReady("shop")
+		gap := load.gap(began, time.Minute)
 		failed = load.failed() - failed
 		t.Logf("pooler | %s", row(fault.name, seconds(gap), failed))
 		if fault.name == "planned switchover" && failed > 0 {
 			t.Errorf("%d transactions failed in a planned switchover; they were to wait: %v", failed, load.errors)
 		}
-		checkTold(f)
 	}
 	checkForgottenPause(f, load)
 	acknowledged, lost := load.finish()
@@ -85,16 +92,24 @@ func checkBindings(w *world) {
 	}
 }
 
-// checkTold: the poolers know who the primary is.
-func checkTold(f *failovers) {
+// checkTold waits until the leadership was taken after a time, by whomever, and the poolers were told.
+func checkTold(f *failovers, after time.Time) {
 	f.Helper()
-	f.eventually(time.Minute, "the poolers were told", func() error {
+	f.eventually(time.Minute, "there is a new leader, and the poolers were told", func() error {
+		record := &corev1.ConfigMap{}
+		if err := f.read(naming.DatabaseLeader(f.app(f.name)), record); err != nil {
+			return err
+		}
+		if taken, err := time.Parse(time.RFC3339, record.Annotations["acquireTime"]); err != nil || taken.Before(after) {
+			return fmt.Errorf("%s leads since %s", record.Annotations["leader"], record.Annotations["acquireTime"])
+		}
 		for _, kind := range []string{naming.PoolerReadWrite, naming.PoolerReadOnly} {
 			told, err := f.told(kind)
 			if err != nil {
 				return err
 			}
-			if want := "primary " + f.leader() + " "; len(told) < len(want) || told[:len(want)] != want {
+			want := fmt.Sprintf("primary %s term %s", record.Annotations["leader"], record.Annotations["transitions"])
+			if !strings.HasPrefix(told, want) {
 				return fmt.Errorf("%s was told %q, want %q", kind, told, want)
 			}
 		}
@@ -116,7 +131,13 @@ func checkForgottenPause(f *failovers, load *writers) {
 	consoles := &pgbouncer.Client{Database: components.PoolerDatabase}
 	began := time.Now()
 	f.must(consoles.Pause(context.WithoutCancel(f.ctx), addresses, string(secret.Data["POOLER_ADMIN_PASSWORD"])))
-	gap := load.gap(began.Add(time.Second), 90*time.Second)
+	f.eventually(10*time.Second, "nobody writes", func() error {
+		if last := load.last(); time.Since(last) < time.Second {
+			return fmt.Errorf("there was a commit %s ago", time.Since(last))
+		}
+		return nil
+	})
+	gap := load.gap(began, 90*time.Second)
 	f.Logf("pooler | a pause that nobody ended lasted %s", seconds(gap))
 	if gap > 45*time.Second {
 		f.Errorf("a pause that nobody ended lasted %s", gap)
