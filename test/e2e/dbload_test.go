@@ -22,7 +22,7 @@ type writers struct {
 	stop context.CancelFunc
 	// patience is how long a writer waits for a commit.
 	patience time.Duration
-	done sync.WaitGroup
+	done     sync.WaitGroup
 
 	mu     sync.Mutex
 	acks   []ack
