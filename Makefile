@@ -78,6 +78,10 @@ bench-idle: ## Requests of the idle operator, counted at the API server for E2E_
 bench-cutover: ## The same bump by a plain Deployment and by each strategy: failed requests, p99, times, extra pods, writes; at E2E_RATE=50
 	@E2E_BENCH=1 hack/e2e.sh -run '^TestBenchCutover$$'
 
+.PHONY: bench-failover
+bench-failover: ## Each way to lose the database's primary, five times: as the operator keeps it, and with Patroni's default timing
+	@E2E_BENCH=1 hack/e2e.sh -run '^TestBenchFailover$$'
+
 ##@ Development
 .PHONY: build
 build: ## Build the operator to bin/

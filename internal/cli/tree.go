@@ -117,6 +117,9 @@ func databaseNode(s sight) *node {
 	n := &node{cells: []string{
 		"database", fmt.Sprintf("%d/%d instances", seen.ReadyInstances, seen.Instances), trouble(s.app, v1alpha1.ConditionDatabaseReady),
 	}}
+	if o := seen.Operation; o != nil {
+		n.add(&node{cells: []string{"change", strings.TrimSpace(o.Kind + " " + o.Target), joined(o.Reason, o.Message)}})
+	}
 	inStep := map[string]bool{}
 	for _, name := range seen.Synchronous {
 		inStep[name] = true

@@ -279,7 +279,7 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 			d.restart(m, m.Outdated)
 			return true
 		}
-		d.Reason = "nobody takes the writes: Patroni elects"
+		d.Reason = s.noLeader()
 		return true
 	}
 	if away := s.away(); away != "" && s.Instances > 1 {
@@ -287,6 +287,36 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 		return true
 	}
 	return false
+}
+
+// noLeader says why nobody takes the writes, as far as it can be seen.
+func (s *Snapshot) noLeader() string {
+	var run []string
+	for _, m := range s.Members {
+		if m.Ended.IsZero() && !m.Deleting && (m.Ready || m.State.State == "running") {
+			run = append(run, m.Name)
+		}
+	}
+	inStep := slices.ContainsFunc(s.InStep, func(name string) bool { return slices.Contains(run, name) })
+	holds := slices.Contains(run, s.Leader.Name)
+	switch {
+	case len(run) == 0:
+		return "nobody takes the writes: no member runs"
+	case s.Synchronous && !inStep && !holds && len(s.InStep) > 0:
+		return fmt.Sprintf("nobody takes the writes: only %s holds every acknowledged commit and may take over, and it does not run; "+
+			"bring it back: to force another one would lose commits", strings.Join(append(s.InStep, s.leaderName()...), " or "))
+	case s.Synchronous && !inStep && !holds && s.Leader.Name != "":
+		return fmt.Sprintf("nobody takes the writes: no standby was in step with %s, so only it may take over, and it does not run", s.Leader.Name)
+	default:
+		return "nobody takes the writes: Patroni elects"
+	}
+}
+
+func (s *Snapshot) leaderName() []string {
+	if s.Leader.Name == "" {
+		return nil
+	}
+	return []string{s.Leader.Name}
 }
 
 func (d *Decision) restart(m *Member, why string) {

@@ -62,9 +62,9 @@ func TestNext(t *testing.T) {
 		{"the leader's pod is gone, and commits are asynchronous: nobody knows whether it still writes",
 			func(s *Snapshot) { s.Members, s.Synchronous, s.InStep = s.Members[1:], false, nil }, StateNoLeader, nil, "Patroni elects"},
 		{"the leader's pod is gone, and no standby is in step", func(s *Snapshot) { s.Members, s.InStep = s.Members[1:], nil },
-			StateNoLeader, nil, "Patroni elects"},
+			StateNoLeader, nil, "no standby was in step with db-0"},
 		{"the leader's pod is gone, and the standby in step is too", func(s *Snapshot) { s.Members = s.Members[2:] },
-			StateNoLeader, nil, "Patroni elects"},
+			StateNoLeader, nil, "only db-1 or db-0 holds every acknowledged commit"},
 		{"the leader's container has ended", func(s *Snapshot) {
 			s.Members[0].Ready, s.Members[0].Ended = false, now.Add(-2*time.Second)
 		}, StateNoLeader, []string{"take the leadership from db-0: the kubelet saw its container end"}, "Patroni elects"},

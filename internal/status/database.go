@@ -32,8 +32,13 @@ func databaseReady(in Input) verdict {
 	switch {
 	case !v.ok && status.ReadyInstances > 0 && status.Primary != "":
 		v.message = fmt.Sprintf("%s takes writes, but %s", status.Primary, v.message)
+	case !v.ok && d != nil && d.State == database.StateNoLeader && status.Primary == "":
+		v.message += "; " + d.Reason + runbook("database-no-leader")
 	case v.ok && status.Primary == "":
 		v = bad(kind, v1alpha1.ReasonUnavailable, "no instance is the primary")
+		if d != nil && d.State == database.StateNoLeader {
+			v.message = d.Reason + runbook("database-no-leader")
+		}
 	case v.ok && len(status.Synchronous) == 0 && spec.Postgres.Instances > 1 &&
 		spec.Postgres.Durability != v1alpha1.DurabilityAsynchronous:
 		v = bad(kind, v1alpha1.ReasonDegraded, "%s takes writes, but no standby is in step", status.Primary)
@@ -45,6 +50,9 @@ func databaseReady(in Input) verdict {
 	}
 	return changing(v, status, d)
 }
+
+// runbook is where a person finds what to do.
+func runbook(name string) string { return "; see docs/runbooks/" + name + ".md" }
 
 // changing adds to a verdict what is being changed.
 func changing(v verdict, status *v1alpha1.DatabaseStatus, d *database.Decision) verdict {
@@ -58,6 +66,7 @@ func changing(v verdict, status *v1alpha1.DatabaseStatus, d *database.Decision) 
 	switch {
 	case d.Lasting:
 		v.ok, v.reason, v.lasting = false, v1alpha1.ReasonChangeFailed, true
+		message += runbook("database-change-failed")
 	case v.ok:
 		v.ok, v.reason = false, v1alpha1.ReasonProgressing
 	}

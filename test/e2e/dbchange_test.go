@@ -47,7 +47,9 @@ var dbChanges = []dbChange{
 		},
 		done: func(f *failovers) error { return f.everyCPU("150m") }},
 	{name: "more memory", pods: true, restarts: true,
-		edit: func(p *v1alpha1.PostgresSpec) { p.Resources.Limits[corev1.ResourceMemory] = resource.MustParse("640Mi") },
+		edit: func(p *v1alpha1.PostgresSpec) {
+			p.Resources.Limits[corev1.ResourceMemory] = resource.MustParse("640Mi")
+		},
 		done: func(f *failovers) error { return f.everySetting("shared_buffers", "160MB") }},
 	{name: "larger volumes", pods: true, restarts: true, primary: true,
 		edit: func(p *v1alpha1.PostgresSpec) { p.Storage.Size = resource.MustParse("320Mi") },

@@ -100,4 +100,3 @@ func (r *resizer) volume(ctx context.Context, pv *corev1.PersistentVolume) error
 	_, err = core.PersistentVolumeClaims(claim.Namespace).Patch(ctx, claim.Name, types.MergePatchType, status, metav1.PatchOptions{}, "status")
 	return err
 }
-

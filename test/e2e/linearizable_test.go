@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+)
+
+// registerOp is what a client did to the register: it wrote a value, or read one.
+type registerOp struct {
+	write bool
+	value int
+}
+
+// register is what one cell of memory does: a read returns what was written last.
+var register = porcupine.Model{
+	Init: func() any { return 0 },
+	Step: func(state, input, output any) (bool, any) {
+		if op := input.(registerOp); op.write {
+			return true, op.value
+		}
+		return output.(int) == state.(int), state
+	},
+	Equal: func(a, b any) bool { return a.(int) == b.(int) },
+}
+
+// historian writes down what clients did, with the times between which it must have come about.
+type historian struct {
+	mu  sync.Mutex
+	ops []porcupine.Operation
+}
+
+func (h *historian) add(op porcupine.Operation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ops = append(h.ops, op)
+}
+
+// A row of the database behaves as one cell of memory through failovers of every kind: a read, from the primary,
+// never returns a value older than a write that was acknowledged before it began.
+func TestLinearizable(t *testing.T) {
+	w := newWorld(t)
+	f := w.database("shop", 2, v1alpha1.DurabilityRequired)
+	dsn := w.databaseURI("shop")
+	conn, err := pgx.Connect(w.ctx, dsn)
+	w.must(err)
+	_, err = conn.Exec(w.ctx, "CREATE TABLE register (value int); INSERT INTO register VALUES (0)")
+	w.must(err)
+	w.must(conn.Close(w.ctx))
+
+	began, h := time.Now(), &historian{}
+	ctx, stop := context.WithCancel(w.ctx)
+	var clients sync.WaitGroup
+	for id := range 6 {
+		clients.Go(func() { useRegister(ctx, dsn, id, began, h) })
+	}
+	t.Cleanup(func() { stop(); clients.Wait() })
+	load := w.startWriters(dsn, 1) // tells when writes are possible again
+	failovers := 0
+	for _, fault := range faults {
+		if fault.name == "container killed" || fault.name == "postmaster killed" || fault.name == "node frozen 30 s" || fault.name == "pod force-deleted" {
+			f.outage(fault, load)
+			failovers++
+		}
+	}
+	stop()
+	clients.Wait()
+	// A write whose fate is unknown may have come about at any time after it began, or never.
+	verdict := porcupine.CheckOperationsTimeout(register, h.ops, 5*time.Minute)
+	t.Logf("linearizable | %d operations of 6 clients through %d failovers: %s", len(h.ops), failovers, verdict)
+	if verdict != porcupine.Ok {
+		t.Errorf("the history is not linearizable: %s", verdict)
+	}
+	if len(h.ops) < 500 {
+		t.Errorf("only %d operations: this run shows little", len(h.ops))
+	}
+}
+
+// useRegister reads and writes until the context ends. Its values are its own, so that no two writes are alike.
+func useRegister(ctx context.Context, dsn string, id int, began time.Time, h *historian) {
+	client, value := id, 0
+	var conn *pgx.Conn
+	defer func() {
+		if conn != nil {
+			_ = conn.Close(context.Background())
+		}
+	}()
+	for turn := 0; ctx.Err() == nil; turn++ {
+		try, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := error(nil)
+		if conn == nil || conn.IsClosed() {
+			conn, err = pgx.Connect(try, dsn)
+		}
+		op, got := registerOp{write: turn%2 == 0}, 0
+		called := time.Since(began)
+		if err == nil && op.write {
+			value++
+			op.value = id*1_000_000 + value
+			_, err = conn.Exec(try, "UPDATE register SET value = $1", op.value)
+			if err != nil {
+				// Nobody knows: it stays open to the end of time, and the client is another one from here.
+				h.add(porcupine.Operation{ClientId: client, Input: op, Call: int64(called), Output: 0, Return: int64(24 * time.Hour)})
+				client += 1000
+			}
+		} else if err == nil {
+			err = conn.QueryRow(try, "SELECT value FROM register").Scan(&got)
+		}
+		if err == nil {
+			h.add(porcupine.Operation{ClientId: client, Input: op, Call: int64(called), Output: got, Return: int64(time.Since(began))})
+		} else if conn != nil {
+			_ = conn.Close(context.Background())
+			conn = nil
+		}
+		cancel()
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (o registerOp) String() string {
+	if o.write {
+		return fmt.Sprintf("write %d", o.value)
+	}
+	return "read"
+}
