@@ -28,9 +28,11 @@ import (
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/apply"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/observe"
 	"github.com/scalableapp/scalableapp-operator/internal/patroni"
+	"github.com/scalableapp/scalableapp-operator/internal/pgbouncer"
 	"github.com/scalableapp/scalableapp-operator/internal/plan"
 	"github.com/scalableapp/scalableapp-operator/internal/podmetrics"
 	"github.com/scalableapp/scalableapp-operator/internal/probe"
@@ -132,7 +134,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 			Gateways: gateways, Renewals: records,
 			Gates: &observe.Gates{Pods: &podmetrics.Reader{}, Prometheus: &promql.Client{}, Prober: &probe.Client{}},
 		},
-		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live, Patroni: &patroni.Client{}},
+		Executor: &apply.Executor{
+			Client: mgr.GetClient(), Live: live, Patroni: &patroni.Client{}, Poolers: &pgbouncer.Client{Database: components.PoolerDatabase},
+		},
 		Recorder: mgr.GetEventRecorder("scalableapp-operator"),
 		Config:   config, Telemetry: recorder,
 	}

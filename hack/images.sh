@@ -2,8 +2,8 @@
 # Builds the container images and prints the path of each one's docker-archive on stdout, one a line.
 # Progress goes to stderr. Nothing is built whose inputs have not changed.
 #
-# Usage: hack/images.sh [OPTION]... [NAME]...        NAME: postgres redis operator sample-app (default: all)
-#   --tag TAG           tag of the images named (default: 17, 8, dev, dev); the sample app reports it as its version
+# Usage: hack/images.sh [OPTION]... [NAME]...        NAME: postgres pgbouncer redis operator sample-app (default: all)
+#   --tag TAG           tag of the images named (default: 17, 1, 8, dev, dev); the sample app reports it as its version
 #   --build-arg K=V     passed to the Dockerfile, e.g. FAULT_ERROR_RATIO=0.3 for a broken sample app
 #   --refresh           build anew on a new base: the way to take up Debian's security updates
 #   --sizes             print name, size of the archive and path instead of the path alone
@@ -64,13 +64,13 @@ parse() {
         --build-arg) BUILD_ARGS+=(--build-arg "${2:?--build-arg needs K=V}") && shift ;;
         --refresh) REFRESH=1 ;;
         --sizes) SIZES=1 ;;
-        postgres | redis | operator | sample-app) NAMES+=("$1") ;;
+        postgres | pgbouncer | redis | operator | sample-app) NAMES+=("$1") ;;
         -h | --help) sed -n '2,/^set -/{s/^# \{0,1\}//;/^set -/!p}' "$0" >&3 && exit 0 ;;
         *) fail "unknown argument $1 (see --help)" ;;
         esac
         shift
     done
-    ((${#NAMES[@]})) || NAMES=(postgres redis operator sample-app)
+    ((${#NAMES[@]})) || NAMES=(postgres pgbouncer redis operator sample-app)
 }
 
 choose_builder() {
@@ -129,7 +129,7 @@ bootstrap() {
 }
 
 default_tag() {
-    case $1 in postgres) echo 17 ;; redis) echo 8 ;; *) echo dev ;; esac
+    case $1 in postgres) echo 17 ;; pgbouncer) echo 1 ;; redis) echo 8 ;; *) echo dev ;; esac
 }
 
 # prepare NAME TAG sets CONTEXT, DOCKERFILE and ARGS; it builds the static binary an image needs, since its
@@ -139,7 +139,7 @@ prepare() {
     ARGS=(--build-arg "TARGETARCH=$ARCH" "${BUILD_ARGS[@]}")
     CONTEXT=$CACHE/context/$name
     case $name in
-    postgres | redis)
+    postgres | pgbouncer | redis)
         ARGS=("${BUILD_ARGS[@]}")
         CONTEXT=$ROOT/images/$name
         DOCKERFILE=$CONTEXT/Dockerfile
@@ -220,7 +220,7 @@ exec 9>"$CACHE/lock"
 flock --nonblock 9 || { say 'waiting for another images.sh' && flock 9; }
 choose_builder
 for name in "${NAMES[@]}"; do
-    case $name in postgres | redis) [ "$BUILDER" != buildah ] || [ -n "${BASE_HASH:-}" ] || make_base ;; esac
+    case $name in postgres | pgbouncer | redis) [ "$BUILDER" != buildah ] || [ -n "${BASE_HASH:-}" ] || make_base ;; esac
     build "$name"
 done
 find "$CACHE" -maxdepth 1 -name '*.tar' ! -name 'base-*' -mtime +14 -delete

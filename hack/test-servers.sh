@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the servers that tests run privately, each in a folder of its own: redis-server and PostgreSQL for
-# the sample app's, Prometheus for the gates', from Debian's packages. Does nothing where they are.
+# the sample app's, PgBouncer for the consoles of poolers, Prometheus for the gates', from Debian's packages. Does
+# nothing where they are.
 . "$(dirname "$0")/env.sh"
 
 have_postgres() { command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
-if command -v redis-server >/dev/null && command -v prometheus >/dev/null && have_postgres; then exit; fi
+if command -v redis-server >/dev/null && command -v pgbouncer >/dev/null && command -v prometheus >/dev/null && have_postgres; then exit; fi
 
 # The packages would start their services; only the programs are wanted.
 policy=/usr/sbin/policy-rc.d
@@ -13,6 +14,6 @@ if ! [ -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
 fi
-say 'installing redis-server, postgresql and prometheus for the tests'
+say 'installing redis-server, postgresql, pgbouncer and prometheus for the tests'
 apt-get -o DPkg::Lock::Timeout=300 update -q
-DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends redis-server postgresql prometheus
+DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends redis-server postgresql pgbouncer prometheus

@@ -8,7 +8,7 @@
 
 # The sample app is built in two versions, so that there is something to upgrade to.
 build_images() {
-    hack/images.sh postgres redis operator
+    hack/images.sh postgres pgbouncer redis operator
     hack/images.sh --tag 1.0.0 sample-app
     hack/images.sh --tag 1.1.0 sample-app
 }

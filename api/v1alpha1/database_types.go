@@ -33,6 +33,8 @@ type ExternalDatabaseSpec struct {
 // PostgresSpec is a PostgreSQL that the operator runs: one primary, the rest replicas.
 // +kubebuilder:validation:XValidation:rule="self.version == oldSelf.version",message="database.postgres.version cannot be changed on a live database: create a new ScalableApp with the new version and move the data"
 // +kubebuilder:validation:XValidation:rule="self.durability != 'Required' || self.instances >= 2",message="database.postgres.durability Required needs database.postgres.instances of at least 2: with one instance no write could ever be acknowledged; raise instances or choose Preferred"
+// +kubebuilder:validation:XValidation:rule="!has(self.pooler) || ((self.instances > 1 ? 4 : 2) * self.pooler.instances * (self.pooler.poolSize + 1) + 13 <= 200) || (has(self.parameters) && self.parameters.exists(k, k.lowerAscii() == 'max_connections'))",message="the pooler may open more connections than the database takes: (poolSize + 1) x 2 x pooler.instances (twice, because old pods drain while new ones serve), and as many again for reads with database.postgres.instances above 1, + 13 reserved must be at most max_connections, which is 200: lower pooler.poolSize or pooler.instances, or set max_connections in database.postgres.parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.pooler) || !has(self.parameters) || self.parameters.all(k, k.lowerAscii() != 'max_connections' || !self.parameters[k].matches('^[0-9]{1,9}$') || (self.instances > 1 ? 4 : 2) * self.pooler.instances * (self.pooler.poolSize + 1) + 13 <= int(self.parameters[k]))",message="the pooler may open more connections than the database takes: (poolSize + 1) x 2 x pooler.instances (twice, because old pods drain while new ones serve), and as many again for reads with database.postgres.instances above 1, + 13 reserved must be at most max_connections in database.postgres.parameters: raise it, or lower pooler.poolSize or pooler.instances"
 // +kubebuilder:validation:XValidation:rule="has(self.restore) == has(oldSelf.restore) && (!has(self.restore) || self.restore == oldSelf.restore)",message="database.postgres.restore can only be set when the database is created: create a new ScalableApp with it"
 type PostgresSpec struct {
 	// version is the major version of PostgreSQL.
@@ -99,8 +101,10 @@ type PoolerSpec struct {
 	// +kubebuilder:validation:Maximum=10
 	Instances int32 `json:"instances,omitempty"`
 
-	// poolSize is the number of connections that each PgBouncer pod may open to the database. That of all
-	// pods must fit into max_connections.
+	// poolSize is the number of connections that each PgBouncer pod may open to the database. Those of all
+	// pods must fit into max_connections, of which 13 are reserved: of the pods there are twice instances
+	// while a new version is rolled out, before the primary and, if there are replicas, before these, and each
+	// has one connection more, to look up who may log in.
 	// +optional
 	// +kubebuilder:default=20
 	// +kubebuilder:validation:Minimum=1

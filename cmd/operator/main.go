@@ -31,6 +31,7 @@ type options struct {
 	metricsPerApp   bool
 	probeAddress    string
 	postgresImage   string
+	pgbouncerImage  string
 	redisImage      string
 	watchNamespaces string
 	concurrency     int
@@ -44,6 +45,7 @@ func main() {
 	flag.BoolVar(&o.metricsPerApp, "metrics-per-app", false, "Add metrics with the names of apps (docs/metrics.md).")
 	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served.")
 	flag.StringVar(&o.postgresImage, "postgres-image", "scalableapp/postgres:17", "Image of PostgreSQL with Patroni (images/postgres).")
+	flag.StringVar(&o.pgbouncerImage, "pgbouncer-image", "scalableapp/pgbouncer:1", "Image of PgBouncer (images/pgbouncer).")
 	flag.StringVar(&o.redisImage, "redis-image", "scalableapp/redis:8", "Image of Redis (images/redis).")
 	flag.StringVar(&o.watchNamespaces, "watch-namespaces", "", "Namespaces to act in, separated by commas; empty for all.")
 	flag.IntVar(&o.concurrency, "max-concurrent-reconciles", 4, "How many apps are worked on at once.")
@@ -82,7 +84,7 @@ func run(o options) error {
 	}
 	ctx := ctrl.SetupSignalHandler()
 	err = controllers.Setup(ctx, mgr, plan.Config{
-		Images:            components.Images{Postgres: o.postgresImage, Redis: o.redisImage},
+		Images:            components.Images{Postgres: o.postgresImage, PgBouncer: o.pgbouncerImage, Redis: o.redisImage},
 		OperatorNamespace: namespace,
 	}, o.controller())
 	if err != nil {
@@ -94,7 +96,8 @@ func run(o options) error {
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	ctrl.Log.Info("Starting", "version", version, "postgresImage", o.postgresImage, "redisImage", o.redisImage)
+	ctrl.Log.Info("Starting", "version", version, "postgresImage", o.postgresImage,
+		"pgbouncerImage", o.pgbouncerImage, "redisImage", o.redisImage)
 	return mgr.Start(ctx)
 }
 

@@ -27,6 +27,26 @@ type DeletePod struct {
 
 func (a DeletePod) String() string { return fmt.Sprintf("delete pod %s: %s", a.Pod, a.Why) }
 
+// SecretKey is where a password is; an action never holds one.
+type SecretKey struct{ Name, Key string }
+
+// PoolerReconnect has the pods of a pooler leave the connections to the database that they have, each as
+// soon as its transaction is over. Told is written on the Deployment when all of them have heard it.
+type PoolerReconnect struct {
+	// Pooler is the Deployment.
+	Pooler string
+	UID    types.UID
+	// Addresses are the consoles of its pods, as HOST:PORT.
+	Addresses   []string
+	Credentials SecretKey
+	// Told is where the database's roles are, in words.
+	Told string
+}
+
+func (a PoolerReconnect) String() string {
+	return fmt.Sprintf("reconnect pooler %s (%d pods): %s", a.Pooler, len(a.Addresses), a.Told)
+}
+
 // Unlabel takes the label of the primary off a pod that is not the leader. It is done only if Patroni's leader
 // record still names another one.
 type Unlabel struct {

@@ -44,7 +44,10 @@ func (x *Executor) actions(ctx context.Context, app *v1alpha1.ScalableApp, list 
 	var errs []error
 	for _, a := range list {
 		log.FromContext(ctx).Info("Acting", "action", a.String())
-		if err := x.action(ctx, app, a); err != nil {
+		err := x.action(ctx, app, a)
+		if _, told := a.(action.PoolerReconnect); told && err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", a, err)) // no failed change of the database
+		} else if err != nil {
 			errs = append(errs, &ActionError{Action: a, Err: err})
 		}
 	}
@@ -69,6 +72,8 @@ func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a acti
 		return x.switchover(ctx, app, a)
 	case action.RestartPostgres:
 		return x.restartPostgres(ctx, app, a)
+	case action.PoolerReconnect:
+		return x.poolerReconnect(ctx, app, a)
 	default:
 		return fmt.Errorf("apply: nobody carries out %T", a) // a fault of the build
 	}
@@ -215,7 +220,7 @@ func (x *Executor) switchover(ctx context.Context, app *v1alpha1.ScalableApp, a 
 	if err != nil {
 		return err
 	}
-	return x.Patroni.Switchover(ctx, m, a.Leader, a.Candidate)
+	return x.clientsWait(ctx, app, a.Leader, func() error { return x.Patroni.Switchover(ctx, m, a.Leader, a.Candidate) })
 }
 
 func (x *Executor) restartPostgres(ctx context.Context, app *v1alpha1.ScalableApp, a action.RestartPostgres) error {

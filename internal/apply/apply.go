@@ -32,6 +32,8 @@ type Executor struct {
 	// Live reads from the API server: the caches hold only what carries our label, so they cannot say
 	// that a name is free.
 	Live client.Reader
+	// Poolers are told what becomes of the database.
+	Poolers Poolers
 	// Patroni hands leaderships over and restarts PostgreSQL.
 	Patroni Patroni
 }

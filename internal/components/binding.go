@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"strconv"
 
@@ -39,7 +40,15 @@ func databaseBinding(in Input) []Object {
 	}
 	host := serviceHost(in.App, naming.DatabaseReadWrite(in.App))
 	hostRO := serviceHost(in.App, naming.DatabaseReadOnly(in.App))
-	return []Object{bindingSecret(in, naming.ComponentDatabase, naming.DatabaseBinding(in.App), map[string]string{
+	values := map[string]string{}
+	if wantsPooler(in.App) {
+		// Past the pooler, for what needs a session of its own: migrations, LISTEN, advisory locks.
+		values["host-direct"] = host
+		values["uri-direct"] = postgresURI(postgresUser, password, host)
+		host = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadWrite))
+		hostRO = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadOnly))
+	}
+	maps.Copy(values, map[string]string{
 		"type":        "postgresql",
 		"host":        host,
 		"port":        strconv.Itoa(postgresPort),
@@ -51,7 +60,8 @@ func databaseBinding(in Input) []Object {
 		"username-ro": postgresReader,
 		"password-ro": passwordRO,
 		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO),
-	})}
+	})
+	return []Object{bindingSecret(in, naming.ComponentDatabase, naming.DatabaseBinding(in.App), values)}
 }
 
 // postgresURI needs no escapes: names are the operator's own and passwords are hexadecimal.
@@ -129,6 +139,19 @@ func bind(app *v1alpha1.ScalableApp, bindings revision.Bindings) Binding {
 		b.Env = append(b.Env, corev1ac.EnvVar().WithName("SERVICE_BINDING_ROOT").WithValue(bindingRoot))
 	}
 	return b
+}
+
+// direct leads a container past the pooler: a migration's locks and settings belong to a session, and a
+// pooler in transaction mode may give each transaction another one.
+func direct(app *v1alpha1.ScalableApp, container *corev1ac.ContainerApplyConfiguration) {
+	if !wantsPooler(app) {
+		return
+	}
+	for i := range container.Env {
+		if *container.Env[i].Name == "DATABASE_URL" {
+			container.Env[i] = *secretEnv("DATABASE_URL", naming.DatabaseBinding(app), "uri-direct")
+		}
+	}
 }
 
 // mount mounts a Secret as one directory of the binding root. The kubelet's default mode lets any user

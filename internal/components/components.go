@@ -15,8 +15,9 @@ import (
 // Images are the images of the operands that the operator runs. They come with the operator's
 // release, so a ScalableApp never names them.
 type Images struct {
-	Postgres string
-	Redis    string
+	Postgres  string
+	PgBouncer string
+	Redis     string
 }
 
 // Input is all that a component may look at.

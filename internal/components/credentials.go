@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -22,6 +23,9 @@ const (
 	keyAppPassword         = "APP_PASSWORD"
 	keyAppROPassword       = "APP_RO_PASSWORD"
 	keyMonitorPassword     = "MONITOR_PASSWORD"
+	// Only there where there is, or was, a pooler.
+	keyPoolerPassword      = "POOLER_PASSWORD"
+	keyPoolerAdminPassword = "POOLER_ADMIN_PASSWORD"
 )
 
 // minEntropy is what the passwords are at least made from. With less none are made: the zero value of
@@ -32,9 +36,12 @@ const minEntropy = 32
 func Credentials(in Input) []Object {
 	var objects []Object
 	if wantsPostgres(in.App) {
-		objects = append(objects, passwords(in, naming.ComponentDatabase, naming.DatabaseCredentials(in.App),
-			keySuperuserPassword, keyReplicationPassword, keyRewindPassword, keyRestAPIPassword,
-			keyAppPassword, keyAppROPassword, keyMonitorPassword)...)
+		keys := []string{keySuperuserPassword, keyReplicationPassword, keyRewindPassword, keyRestAPIPassword,
+			keyAppPassword, keyAppROPassword, keyMonitorPassword}
+		if wantsPooler(in.App) {
+			keys = append(keys, keyPoolerPassword, keyPoolerAdminPassword)
+		}
+		objects = append(objects, passwords(in, naming.ComponentDatabase, naming.DatabaseCredentials(in.App), keys...)...)
 	}
 	for _, r := range redises(in.App) {
 		objects = append(objects, passwords(in, r.component, naming.RedisCredentials(r.name),
@@ -43,19 +50,34 @@ func Credentials(in Input) []Object {
 	return objects
 }
 
+// passwords is a Secret with passwords that do not exist yet. One that exists gets those that it lacks, which
+// came to be wanted later: then the whole of it is written, but only as it was seen, so that a view that lags
+// can replace none that is in use.
 func passwords(in Input, component, name string, keys ...string) []Object {
-	if in.Observed.Secret(name) != nil || len(in.Observed.Entropy) < minEntropy {
+	if len(in.Observed.Entropy) < minEntropy {
 		return nil
 	}
-	data := make(map[string][]byte, len(keys))
+	seen := in.Observed.Secret(name)
+	data, missing := make(map[string][]byte, len(keys)), false
+	if seen != nil {
+		maps.Copy(data, seen.Data)
+	}
 	for _, key := range keys {
-		data[key] = []byte(password(in.Observed.Entropy, name+"/"+key))
+		if len(data[key]) == 0 {
+			data[key], missing = []byte(password(in.Observed.Entropy, name+"/"+key)), true
+		}
+	}
+	if !missing {
+		return nil
 	}
 	secret := corev1ac.Secret(name, in.App.Namespace).
 		WithLabels(labels(in.App, component)).
 		WithOwnerReferences(owner(in.App)).
 		WithType(corev1.SecretTypeOpaque).
 		WithData(data)
+	if seen != nil {
+		return []Object{{Intent: secret, IfVersion: seen.ResourceVersion}}
+	}
 	return []Object{{Intent: secret, Mode: Created}}
 }
 
@@ -74,6 +96,10 @@ func secretValue(in Input, name, key string) string {
 		return ""
 	}
 	return string(secret.Data[key])
+}
+
+func wantsPooler(app *v1alpha1.ScalableApp) bool {
+	return wantsPostgres(app) && app.Spec.Database.Postgres.Pooler != nil
 }
 
 func wantsPostgres(app *v1alpha1.ScalableApp) bool {

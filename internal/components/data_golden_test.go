@@ -34,7 +34,7 @@ func testInput(change func(*v1alpha1.ScalableAppSpec)) Input {
 	entropy := bytes.Repeat([]byte("0123456789abcdef"), 16)
 	return Input{
 		App: app, Observed: &state.Observed{Entropy: entropy}, OperatorNamespace: "scalableapp-system",
-		Images: Images{Postgres: "scalableapp/postgres:17", Redis: "scalableapp/redis:8"},
+		Images: Images{Postgres: "scalableapp/postgres:17", PgBouncer: "scalableapp/pgbouncer:1", Redis: "scalableapp/redis:8"},
 	}
 }
 
@@ -137,6 +137,15 @@ func TestGolden(t *testing.T) {
 			observeRecord(in, "shop-db-sync", nil)
 			return Postgres(in)
 		},
+		"pooler": func() []Object {
+			in := settle(t, testInput(withPooler))
+			return append(Pooler(in), Bindings(in)...)
+		},
+		"pooler_single": func() []Object {
+			in := settle(t, testInput(withPooler))
+			in.App.Spec.Database.Postgres.Instances = 1
+			return Pooler(in)
+		},
 		"redis":           func() []Object { return Redis(settle(t, testInput(withRedis))) },
 		"bindings":        func() []Object { return Bindings(settle(t, testInput(withAll))) },
 		"networkpolicies": func() []Object { return NetworkPolicies(testInput(withAll)) },
@@ -183,6 +192,7 @@ func golden(t *testing.T, name string, objects []Object) {
 func TestEveryObjectIsAChild(t *testing.T) {
 	first := testInput(withAll)
 	objects := append(dataTier(first), dataTier(settle(t, testInput(withAll)))...)
+	objects = append(objects, Pooler(settle(t, testInput(withPooler)))...)
 	for _, object := range objects {
 		var meta struct {
 			Kind     string

@@ -31,10 +31,17 @@ func NetworkPolicies(in Input) []Object {
 		networkingv1ac.NetworkPolicyIngressRule().WithPorts(appPorts()...))}
 	if wantsPostgres(in.App) {
 		members := componentPeer(in.App, naming.ComponentDatabase)
+		database := slices.Concat(clients, []*peer{members})
+		// Whether or not the spec asks for poolers: those of a revision that still runs may be there.
+		database = append(database, componentPeer(in.App, naming.ComponentPooler))
 		objects = append(objects, networkPolicy(in, naming.ComponentDatabase, naming.Database(in.App),
-			ingress(slices.Concat(clients, []*peer{members}), postgresPort),
+			ingress(database, postgresPort),
 			// Patroni's API can switch over and restart: for members and the operator alone.
 			ingress(slices.Concat([]*peer{members}, operatorPeers(in)), patroniPort)))
+	}
+	if wantsPooler(in.App) {
+		objects = append(objects, networkPolicy(in, naming.ComponentPooler, naming.PoolerUsers(in.App),
+			ingress(slices.Concat(clients, operatorPeers(in)), postgresPort)))
 	}
 	for _, r := range redises(in.App) {
 		objects = append(objects, networkPolicy(in, r.component, r.name,

@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -112,12 +113,20 @@ func databaseReadWrite(in Input) Object {
 	return databaseService(in, naming.DatabaseReadWrite(in.App), rolePrimary)
 }
 
-// databaseReadOnly leads to the replicas. A lone primary has to serve the reads too.
+// databaseReadOnly leads to the replicas. With none that is in step the primary has to serve the reads too.
 func databaseReadOnly(in Input) Object {
-	if in.App.Spec.Database.Postgres.Instances > 1 {
+	replicas := databaseSelector(in)
+	replicas[naming.LabelRole] = roleReplica
+	if slices.ContainsFunc(in.Observed.PodsWith(replicas), ready) {
 		return databaseService(in, naming.DatabaseReadOnly(in.App), roleReplica)
 	}
 	return databaseService(in, naming.DatabaseReadOnly(in.App), rolePrimary)
+}
+
+func ready(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 func databaseService(in Input, name, role string) Object {

@@ -53,6 +53,7 @@ func Migration(in Input, r revision.Revision, attempt int32) []Object {
 	container := appContainer(in.App, r, spec)
 	container.Command, container.Args = nil, nil
 	container.WithCommand(spec.Migration.Command...)
+	direct(in.App, container)
 	labels := labels(in.App, naming.ComponentMigration)
 	labels[naming.LabelRevision] = r.Name
 	job := batchv1ac.Job(naming.Migration(r.Name), in.App.Namespace).

@@ -29,6 +29,8 @@ const (
 	LabelRole = "apps.scalableapp.dev/role"
 	// LabelDatabase is Patroni's scope label: the name of the database's StatefulSet.
 	LabelDatabase = "apps.scalableapp.dev/database"
+	// LabelPooler tells the two poolers of a database apart: PoolerReadWrite or PoolerReadOnly.
+	LabelPooler = "apps.scalableapp.dev/pooler"
 )
 
 // The values of LabelComponent.
@@ -36,6 +38,7 @@ const (
 	ComponentApp       = "app"
 	ComponentMigration = "migration"
 	ComponentDatabase  = "database"
+	ComponentPooler    = "pooler"
 	ComponentGate      = "gate"
 	ComponentSessions  = "sessions"
 	ComponentCache     = "cache"
@@ -75,6 +78,9 @@ const (
 	// AnnotationBootstrap on the ConfigMap with patroni.yml says whether members may make a new, empty
 	// database: "Allowed" or "Forbidden".
 	AnnotationBootstrap = "apps.scalableapp.dev/bootstrap"
+	// AnnotationPoolerTold on a pooler's Deployment is where the database's primary and replicas were when its
+	// pods were last told to leave the connections that they had.
+	AnnotationPoolerTold = "apps.scalableapp.dev/pooler-told"
 	// AnnotationMigrated on a ControllerRevision says that its migration has succeeded.
 	AnnotationMigrated = "apps.scalableapp.dev/migrated"
 )
@@ -142,6 +148,25 @@ func DatabaseSync(app *v1alpha1.ScalableApp) string { return Database(app) + "-s
 func PatroniRecords(app *v1alpha1.ScalableApp) []string {
 	scope := Database(app)
 	return []string{scope + "-config", scope + "-failover", scope + "-leader", scope + "-sync"}
+}
+
+// The values of LabelPooler.
+const (
+	PoolerReadWrite = "rw"
+	PoolerReadOnly  = "ro"
+)
+
+// Pooler is the Deployment, the Service and the ConfigMap of one of the database's two poolers.
+func Pooler(app *v1alpha1.ScalableApp, kind string) string { return PoolerUsers(app) + "-" + kind }
+
+// PoolerUsers is the Secret with the users that the poolers know themselves, and the NetworkPolicy of both.
+func PoolerUsers(app *v1alpha1.ScalableApp) string { return Database(app) + "-pooler" }
+
+// PoolerSelector selects the pods of one of the two poolers.
+func PoolerSelector(app *v1alpha1.ScalableApp, kind string) map[string]string {
+	selector := Selector(app, ComponentPooler)
+	selector[LabelPooler] = kind
+	return selector
 }
 
 // Sessions is the StatefulSet and the Service of the session store.

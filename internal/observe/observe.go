@@ -136,8 +136,15 @@ func (o *Observer) children(ctx context.Context, app *v1alpha1.ScalableApp, seen
 func sorted(list client.ObjectList, seen *state.Observed) []client.Object {
 	switch l := list.(type) {
 	case *appsv1.DeploymentList:
-		seen.Deployments = pointers(l.Items)
-		return objects(seen.Deployments)
+		all := pointers(l.Items)
+		for _, d := range all {
+			if d.Labels[naming.LabelComponent] == naming.ComponentPooler {
+				seen.Poolers = append(seen.Poolers, d)
+			} else {
+				seen.Deployments = append(seen.Deployments, d)
+			}
+		}
+		return objects(all)
 	case *appsv1.StatefulSetList:
 		seen.StatefulSets = pointers(l.Items)
 		return objects(seen.StatefulSets)

@@ -47,6 +47,9 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 		p.Wake = lookAgain
 	}
 	p.Actions = b.databaseActions()
+	if p.Status.Database != nil {
+		p.Actions = append(p.Actions, b.poolerActions(b.primaryTerm(p.Status.Database.Primary))...)
+	}
 	if b.paused() {
 		return p
 	}
@@ -107,7 +110,9 @@ func (b *builder) chooseTarget() {
 			return
 		}
 	}
-	b.target, b.targetErr = components.Template(b.in, b.target)
+	if b.target, b.targetErr = components.Template(b.in, b.target); b.targetErr == nil {
+		b.targetErr = components.PoolerFits(b.app)
+	}
 }
 
 func (b *builder) history() []string {

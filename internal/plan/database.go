@@ -68,6 +68,9 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	if b.shifting() {
 		s.Hold = "a rollout shifts traffic: the database is changed when it is over"
 	}
+	if b.unfit() {
+		s.Hold = "its pooler does not fit: the database is changed when it does"
+	}
 	if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil {
 		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"], Seen: b.seen.LeaderRenewed}
 	}

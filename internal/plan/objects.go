@@ -22,6 +22,7 @@ func (b *builder) objects() []components.Object {
 		components.Credentials,
 		components.NetworkPolicies, // before the pods that they protect
 		components.Postgres,
+		components.Pooler,
 		components.Redis,
 		components.Bindings,
 		components.App,
@@ -31,10 +32,14 @@ func (b *builder) objects() []components.Object {
 	}
 	if b.shifting() {
 		for i := range objects {
-			if Identify(objects[i]).Kind == "StatefulSet" {
+			id := Identify(objects[i])
+			if id.Kind == "StatefulSet" || id.Kind == "Deployment" && id.Component == naming.ComponentPooler {
 				objects[i].Mode = components.Created // the data tier is not changed while traffic moves
 			}
 		}
+	}
+	if b.unfit() {
+		objects = withoutDatabase(objects)
 	}
 	return append(objects, b.revisionObjects()...)
 }
@@ -163,6 +168,10 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 		stale["ConfigMap/"+name] = true
 	}
 	forgotten, bound := b.forgotten(), b.bound()
+	bound[naming.ComponentPooler] = bound[naming.ComponentPooler] && b.boundPooler(objects)
+	if b.unfit() {
+		bound[naming.ComponentDatabase], bound[naming.ComponentPooler] = true, true
+	}
 	var deletions []state.Child
 	for _, child := range b.seen.Children {
 		switch {
@@ -189,6 +198,7 @@ func (b *builder) bound() map[string]bool {
 	bound := map[string]bool{}
 	add := func(to revision.Bindings) {
 		bound[naming.ComponentDatabase] = bound[naming.ComponentDatabase] || to.Database
+		bound[naming.ComponentPooler] = bound[naming.ComponentPooler] || to.Pooler
 		bound[naming.ComponentSessions] = bound[naming.ComponentSessions] || to.Sessions
 		bound[naming.ComponentCache] = bound[naming.ComponentCache] || to.Cache
 	}
@@ -200,7 +210,7 @@ func (b *builder) bound() map[string]bool {
 		if r, err := b.revisionOf(d.Name); err == nil {
 			add(r.Inputs.Bindings)
 		} else {
-			add(revision.Bindings{Database: true, Sessions: true, Cache: true}) // nobody knows
+			add(revision.Bindings{Database: true, Pooler: true, Sessions: true, Cache: true}) // nobody knows
 		}
 	}
 	return bound

@@ -72,6 +72,8 @@ func describe(o components.Object) string {
 // Identity is what an intent is about.
 type Identity struct {
 	APIVersion, Kind, Namespace, Name string
+	// Component is the part of the stack that it belongs to.
+	Component string
 	// Replicas is the wanted number of pods, for what has one.
 	Replicas *int32
 	// Leads is where an HTTPRoute leads, and the shared Service if it leads to one revision.
@@ -84,8 +86,9 @@ func Identify(o components.Object) Identity {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 		Metadata   struct {
-			Name      string `json:"name"`
-			Namespace string `json:"namespace"`
+			Name      string            `json:"name"`
+			Namespace string            `json:"namespace"`
+			Labels    map[string]string `json:"labels"`
 		} `json:"metadata"`
 		Spec struct {
 			Replicas *int32         `json:"replicas"`
@@ -101,7 +104,7 @@ func Identify(o components.Object) Identity {
 		panic(fmt.Sprintf("plan: %T is no apply configuration: %v", o.Intent, err)) // a fault of the build
 	}
 	id := Identity{APIVersion: head.APIVersion, Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name,
-		Replicas: head.Spec.Replicas}
+		Component: head.Metadata.Labels[naming.LabelComponent], Replicas: head.Spec.Replicas}
 	if to, one := head.Spec.Selector[naming.LabelRevision].(string); one && head.Kind == "Service" && to != id.Name {
 		id.Leads = []string{to}
 	}

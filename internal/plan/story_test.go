@@ -3,12 +3,15 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/action"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/gate"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
@@ -50,7 +53,7 @@ func (s *story) pass() Plan {
 	s.Helper()
 	seen := s.Seen()
 	seen.Gates = s.samples(seen)
-	p := Build(s.App, seen, Config{Images: components.Images{Postgres: "postgres", Redis: "redis"}, OperatorNamespace: "system"})
+	p := Build(s.App, seen, Config{Images: components.Images{Postgres: "postgres", PgBouncer: "pgbouncer", Redis: "redis"}, OperatorNamespace: "system"})
 	s.harmless(p, s.Seen())
 	s.write(p)
 	s.App.Status = p.Status
@@ -59,6 +62,11 @@ func (s *story) pass() Plan {
 	}
 	for _, child := range p.Deletions {
 		s.Delete(child.Kind, child.Name)
+	}
+	for _, a := range p.Actions {
+		if a, ok := a.(action.PoolerReconnect); ok {
+			metav1.SetMetaDataAnnotation(&s.Children["Deployment/"+a.Pooler].(*appsv1.Deployment).ObjectMeta, naming.AnnotationPoolerTold, a.Told)
+		}
 	}
 	return p
 }
@@ -183,7 +191,7 @@ func (s *story) picture() string {
 	for _, pod := range s.Seen().Pods {
 		text += fmt.Sprint(pod.Name, pod.Status.Conditions)
 	}
-	for _, d := range s.Seen().Deployments {
+	for _, d := range slices.Concat(s.Seen().Deployments, s.Seen().Poolers) {
 		text += fmt.Sprint(*d.Spec.Replicas, d.Status.Replicas, d.Generation == d.Status.ObservedGeneration)
 	}
 	for _, j := range s.Seen().Jobs {

@@ -38,7 +38,9 @@ type Inputs struct {
 
 // Bindings are the services whose addresses the pods are given.
 type Bindings struct {
-	Database       bool   `json:"database,omitempty"`
+	Database bool `json:"database,omitempty"`
+	// Pooler says that the address of the database is its pooler's: who has it needs the pooler.
+	Pooler         bool   `json:"pooler,omitempty"`
 	ExternalSecret string `json:"externalSecret,omitempty"`
 	Sessions       bool   `json:"sessions,omitempty"`
 	Cache          bool   `json:"cache,omitempty"`
@@ -168,6 +170,7 @@ func bindingsOf(app *v1alpha1.ScalableApp) Bindings {
 	b := Bindings{Sessions: app.Spec.Sessions != nil, Cache: app.Spec.Cache != nil}
 	if db := app.Spec.Database; db != nil {
 		b.Database = db.Postgres != nil
+		b.Pooler = db.Postgres != nil && db.Postgres.Pooler != nil
 		if db.External != nil {
 			b.ExternalSecret = db.External.SecretName
 		}

@@ -22,7 +22,10 @@ type Observed struct {
 	// Entropy are random bytes, fresh in each pass, from which new credentials are made. 256 bytes.
 	Entropy []byte
 
-	Deployments  []*appsv1.Deployment
+	// Deployments are those of the app's revisions.
+	Deployments []*appsv1.Deployment
+	// Poolers are the Deployments of the database's poolers.
+	Poolers      []*appsv1.Deployment
 	StatefulSets []*appsv1.StatefulSet
 	Revisions    []*appsv1.ControllerRevision
 	Jobs         []*batchv1.Job

@@ -46,6 +46,7 @@ func databaseReady(in Input) verdict {
 		v = bad(kind, v1alpha1.ReasonDegraded, "%s takes writes, but %s", status.Primary, d.Reason)
 	case v.ok:
 		v.message = fmt.Sprintf("%s takes writes, %d of %d instances are ready", status.Primary, status.ReadyInstances, status.Instances)
+		v = pooled(in, v)
 	}
 	return changing(v, status, d)
 }

@@ -21,6 +21,11 @@ func DataTierObstacle(in Input) string {
 			add("database", v)
 		}
 	}
+	if wantsPooler(in.App) && len(waits) == 0 {
+		if missing := noPooler(in, naming.PoolerReadWrite); missing != "" {
+			waits = append(waits, "database ("+missing+")")
+		}
+	}
 	if v := sessions(in); !v.ok && v.reason != "" {
 		add("sessions", v)
 	}

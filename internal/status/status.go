@@ -214,6 +214,10 @@ func endpoints(in Input) v1alpha1.EndpointsStatus {
 	if app.Spec.Database != nil && app.Spec.Database.Postgres != nil {
 		e.DatabaseReadWrite = address(naming.DatabaseReadWrite(app), 5432)
 		e.DatabaseReadOnly = address(naming.DatabaseReadOnly(app), 5432)
+		if wantsPooler(app) {
+			e.DatabaseReadWrite = address(naming.Pooler(app, naming.PoolerReadWrite), 5432)
+			e.DatabaseReadOnly = address(naming.Pooler(app, naming.PoolerReadOnly), 5432)
+		}
 	}
 	if app.Spec.Sessions != nil {
 		e.Sessions = address(naming.Sessions(app), 6379)

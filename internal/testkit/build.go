@@ -68,8 +68,10 @@ func Serve(pod *corev1.Pod) *corev1.Pod {
 	pod.Status.Phase = corev1.PodRunning
 	pod.Status.Conditions = []corev1.PodCondition{
 		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
+		{Type: corev1.ContainersReady, Status: corev1.ConditionTrue},
 		{Type: corev1.PodReady, Status: corev1.ConditionTrue},
 	}
+	pod.Status.PodIP = "10.0.0.7"
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
 		c.Ready, c.Started, c.State = true, new(true), corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}

@@ -249,7 +249,11 @@ func (w *World) Seen() *state.Observed {
 		kind, _, _ := strings.Cut(key, "/")
 		switch o := object.(type) {
 		case *appsv1.Deployment:
-			seen.Deployments = append(seen.Deployments, o)
+			if o.Labels[naming.LabelComponent] == naming.ComponentPooler {
+				seen.Poolers = append(seen.Poolers, o)
+			} else {
+				seen.Deployments = append(seen.Deployments, o)
+			}
 		case *appsv1.StatefulSet:
 			seen.StatefulSets = append(seen.StatefulSets, o)
 		case *appsv1.ControllerRevision:

@@ -20,7 +20,9 @@ type writers struct {
 	w    *world
 	dsn  string
 	stop context.CancelFunc
-	done sync.WaitGroup
+	// patience is how long a writer waits for a commit.
+	patience time.Duration
+	done     sync.WaitGroup
 
 	mu     sync.Mutex
 	acks   []ack
@@ -47,8 +49,14 @@ func (w *world) databaseURI(name string) string {
 		secret.Data["APP_PASSWORD"], net.JoinHostPort(service.Spec.ClusterIP, "5432"))
 }
 
-// startWriters starts n writers to the database at the address.
+// startWriters starts n writers to the database at the address. A commit that takes longer than two seconds is
+// none: its writer gives up, as an app would.
 func (w *world) startWriters(dsn string, n int) *writers {
+	w.Helper()
+	return w.startPatientWriters(dsn, n, 2*time.Second)
+}
+
+func (w *world) startPatientWriters(dsn string, n int, patience time.Duration) *writers {
 	w.Helper()
 	conn, err := pgx.Connect(w.ctx, dsn)
 	w.must(err)
@@ -58,7 +66,7 @@ func (w *world) startWriters(dsn string, n int) *writers {
 	w.must(conn.QueryRow(w.ctx, "SELECT coalesce(max(id), 0) + 1 FROM acknowledged").Scan(&first))
 	w.must(conn.Close(w.ctx))
 	ctx, stop := context.WithCancel(w.ctx)
-	all := &writers{w: w, dsn: dsn, stop: stop, errors: map[string]int{}}
+	all := &writers{w: w, dsn: dsn, stop: stop, errors: map[string]int{}, patience: patience}
 	for i := range n {
 		all.done.Go(func() { all.write(ctx, first+int64(i)*1_000_000_000) })
 	}
@@ -82,8 +90,7 @@ func (a *writers) write(ctx context.Context, id int64) {
 		}
 	}()
 	for ctx.Err() == nil {
-		// A commit that takes longer than this is none: its writer gives up, as an app would.
-		try, cancel := context.WithTimeout(ctx, 2*time.Second)
+		try, cancel := context.WithTimeout(ctx, a.patience)
 		err := error(nil)
 		if conn == nil || conn.IsClosed() {
 			conn, err = pgx.Connect(try, a.dsn)
@@ -117,6 +124,13 @@ func (a *writers) failed() int {
 		n += count
 	}
 	return n
+}
+
+// last is when the last commit was acknowledged.
+func (a *writers) last() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.acks[len(a.acks)-1].at
 }
 
 // gap is the longest time without a commit since a time. It waits until commits come again.

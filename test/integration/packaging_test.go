@@ -82,7 +82,7 @@ func TestChartEqualsManifests(t *testing.T) {
 		t.Run(c.kind+"/"+c.name, func(t *testing.T) {
 			want, got := field(t, plain, c.kind, c.name, c.path...), field(t, chart, c.kind, c.name, c.path...)
 			if c.kind == "Deployment" { // flags whose values are the defaults
-				withoutArgs(t, got, "--postgres-image=", "--redis-image=", "--zap-log-level=info")
+				withoutArgs(t, got, "--postgres-image=", "--pgbouncer-image=", "--redis-image=", "--zap-log-level=info")
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-manifests +chart:\n%s", diff)

@@ -89,12 +89,16 @@ func build(conf config.Config, log *slog.Logger) (server *web.Server, closeAll f
 		}
 		checks = append(checks, health.Check{Name: dep.Database, Required: true, Ping: server.Store.Write.Ping})
 	}
+	var replica *db.DB
 	if conf.DatabaseROURL != "" {
-		if server.Store.Read, err = db.Open(dep.DatabaseRO, conf.DatabaseROURL, conf.RetryFor, metrics); err != nil {
+		if replica, err = db.Open(dep.DatabaseRO, conf.DatabaseROURL, conf.RetryFor, metrics); err != nil {
 			return nil, nil, err
 		}
 		// Not required: the first pods may well be there before the first replica is.
-		checks = append(checks, health.Check{Name: dep.DatabaseRO, Ping: server.Store.Read.Ping})
+		checks = append(checks, health.Check{Name: dep.DatabaseRO, Ping: replica.Ping})
+		server.Store.Read = &db.Reader{Primary: server.Store.Write, Replica: replica}
+	} else if server.Store.Write != nil {
+		server.Store.Read = &db.Reader{Primary: server.Store.Write}
 	}
 	if conf.SessionURL != "" {
 		if server.Sessions, err = session.Open(conf.SessionURL, conf.SessionTTL, metrics); err != nil {
@@ -111,7 +115,7 @@ func build(conf config.Config, log *slog.Logger) (server *web.Server, closeAll f
 	server.Health = health.New(metrics, checks...)
 	return server, func() {
 		server.Store.Write.Close()
-		server.Store.Read.Close()
+		replica.Close()
 		server.Sessions.Close()
 		server.Cache.Close()
 	}, nil

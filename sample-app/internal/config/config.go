@@ -58,9 +58,6 @@ func Load(getenv func(string) string) (Config, error) {
 			NeverReady:  r.flag("FAULT_NEVER_READY"),
 		},
 	}
-	if c.DatabaseROURL == "" {
-		c.DatabaseROURL = c.DatabaseURL
-	}
 	return c, errors.Join(r.mistakes...)
 }
 

@@ -20,13 +20,6 @@ func TestAnEmptyEnvironmentIsAShopWithoutDependencies(t *testing.T) {
 	}
 }
 
-func TestReadsComeFromThePrimaryWhenNoReplicaIsNamed(t *testing.T) {
-	c, err := load(map[string]string{"DATABASE_URL": "postgres://a@db/x"})
-	if err != nil || c.DatabaseROURL != "postgres://a@db/x" {
-		t.Errorf("got %q, %v", c.DatabaseROURL, err)
-	}
-}
-
 func TestAllMistakesAreReportedAtOnceAndNoPassword(t *testing.T) {
 	_, err := load(map[string]string{"PORT": "0", "FAULT_ERROR_RATIO": "NaN", "FAULT_CRASH": "maybe", "SESSION_URL": "hunter2"})
 	if err == nil {

@@ -54,8 +54,11 @@ type Order struct {
 	Lines      []Line    `json:"lines"`
 }
 
-// Store reads from replicas and writes to the primary. Either may be nil: not configured.
-type Store struct{ Write, Read *db.DB }
+// Store writes to the primary and reads what may lag from replicas. Either may be nil: not configured.
+type Store struct {
+	Write *db.DB
+	Read  *db.Reader
+}
 
 // Products lists the catalogue.
 func (s Store) Products(ctx context.Context) (products []Product, err error) {
@@ -86,9 +89,10 @@ func (s Store) Product(ctx context.Context, id string) (product Product, err err
 	return product, err
 }
 
-// Orders lists the user's newest orders. A replica may lag: an order just made may be missing for a moment.
+// Orders lists the user's newest orders, from the primary: who has just ordered looks for the order here, and a
+// replica may lack it for a moment.
 func (s Store) Orders(ctx context.Context, user string, limit int) (orders []Order, err error) {
-	err = s.Read.Do(ctx, readVariable, func(ctx context.Context, pool *pgxpool.Pool) error {
+	err = s.Write.Do(ctx, writeVariable, func(ctx context.Context, pool *pgxpool.Pool) error {
 		rows, err := pool.Query(ctx, `
 			SELECT o.id, o.total_cents, o.created_at,
 			       (SELECT json_agg(json_build_object('productId', l.product_id, 'quantity', l.quantity,

@@ -22,6 +22,7 @@ type Metrics struct {
 	depErrors  *prometheus.CounterVec
 	depUp      *prometheus.GaugeVec
 	cache      *prometheus.CounterVec
+	reads      *prometheus.CounterVec
 	retries    prometheus.Counter
 	OrdersMade prometheus.Counter
 }
@@ -47,6 +48,9 @@ func New(version, revision string) *Metrics {
 		cache: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "shop_cache_requests_total", Help: "Cache look-ups by outcome: hit, miss, shared (waited for another's load) or bypass (cache absent or failing)."},
 			[]string{"outcome"}),
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "shop_database_reads_total", Help: "Reads that may lag, by who was asked last: replica, or primary (no replica configured or answering)."},
+			[]string{"from"}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "shop_database_retries_total", Help: "Database calls tried again, as in a failover."}),
 		OrdersMade: prometheus.NewCounter(prometheus.CounterOpts{
@@ -55,7 +59,7 @@ func New(version, revision string) *Metrics {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "shop_info", Help: "Always 1.",
 		ConstLabels: prometheus.Labels{"version": version, "revision": revision}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.InFlight, m.depErrors, m.depUp, m.cache, m.retries, m.OrdersMade, info,
+	m.registry.MustRegister(m.requests, m.duration, m.InFlight, m.depErrors, m.depUp, m.cache, m.reads, m.retries, m.OrdersMade, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -86,6 +90,9 @@ func (m *Metrics) DependencyUp(dependency string, up bool) {
 
 // Cache counts one look-up.
 func (m *Metrics) Cache(outcome string) { m.cache.WithLabelValues(outcome).Inc() }
+
+// Read counts one read that may lag.
+func (m *Metrics) Read(from string) { m.reads.WithLabelValues(from).Inc() }
 
 // Retry counts one database call tried again.
 func (m *Metrics) Retry() { m.retries.Inc() }

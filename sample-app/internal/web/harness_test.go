@@ -47,7 +47,7 @@ func full(t *testing.T) (server *Server, postgres, sessions *testserver.Server) 
 	database, err := db.Open(dep.Database, postgres.URL, 10*time.Second, server.Metrics)
 	must(t, err)
 	t.Cleanup(database.Close)
-	server.Store = store.Store{Write: database, Read: database}
+	server.Store = store.Store{Write: database, Read: &db.Reader{Primary: database}}
 	server.Sessions, err = session.Open(sessions.URL, time.Minute, server.Metrics)
 	must(t, err)
 	t.Cleanup(server.Sessions.Close)

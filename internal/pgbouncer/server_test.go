@@ -1,0 +1,150 @@
+package pgbouncer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// nobody runs the servers when the test is root: neither of them will run as root.
+	nobody   = 65534
+	password = "0123456789abcdef"
+)
+
+// postgres runs a PostgreSQL of the test's own with a user app, and returns its port.
+func postgres(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil || len(found) == 0 {
+		t.Fatal("PostgreSQL is not installed: run hack/test-servers.sh")
+	}
+	bin, dir, port := filepath.Dir(slices.Max(found)), workDir(t), freePort(t)
+	data := filepath.Join(dir, "data")
+	initdb := command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "app", "--auth", "trust", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	start(t, command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=16MB"))
+	await(t, "PostgreSQL", func(ctx context.Context) error { return dial(ctx, port, "postgres") })
+	return port
+}
+
+// pooler runs a PgBouncer of the test's own before it, and returns its address.
+func pooler(t *testing.T, server string) string {
+	t.Helper()
+	bin, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		t.Fatal("PgBouncer is not installed: run hack/test-servers.sh")
+	}
+	dir, port := workDir(t), freePort(t)
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	users := write("userlist.txt", fmt.Sprintf("%q %q\n%q %q\n", "app", password, "pgbouncer", password))
+	config := write("pgbouncer.ini", fmt.Sprintf("[databases]\napp = host=127.0.0.1 port=%s dbname=postgres\n[pgbouncer]\n"+
+		"listen_addr = 127.0.0.1\nlisten_port = %s\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = %s\n"+
+		"admin_users = pgbouncer\npool_mode = transaction\nserver_login_retry = 1\n", server, port, users))
+	start(t, command(bin, config))
+	await(t, "PgBouncer", func(ctx context.Context) error { return dial(ctx, port, "app") })
+	return "127.0.0.1:" + port
+}
+
+func url(port, database string) string {
+	return fmt.Sprintf("postgres://app:%s@127.0.0.1:%s/%s?sslmode=disable&default_query_exec_mode=exec", password, port, database)
+}
+
+func dial(ctx context.Context, port, database string) error {
+	conn, err := pgx.Connect(ctx, url(port, database))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	return conn.Ping(ctx)
+}
+
+func start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	output := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGQUIT) // both end at once, PostgreSQL with its children
+		force := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		force.Stop()
+		if t.Failed() {
+			t.Logf("%s:\n%s", cmd.Path, output)
+		}
+	})
+}
+
+func await(t *testing.T, what string, ready func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: %v", what, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func command(name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(context.Background(), name, args...)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	}
+	return cmd
+}
+
+// workDir is a directory that the user running the servers can reach and write.
+func workDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if os.Getuid() == 0 {
+		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return port
+}

@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/pgbouncer"
+)
+
+// poolerURI is the way to a database through its pooler.
+func (w *world) poolerURI(name, kind string) string {
+	w.Helper()
+	app := w.app(name)
+	secret, service := &corev1.Secret{}, &corev1.Service{}
+	w.must(w.read(naming.DatabaseCredentials(app), secret))
+	w.must(w.read(naming.Pooler(app, kind), service))
+	user, key := "app", "APP_PASSWORD"
+	if kind == naming.PoolerReadOnly {
+		user, key = "app_ro", "APP_RO_PASSWORD"
+	}
+	return fmt.Sprintf("postgres://%s:%s@%s/app?sslmode=disable&connect_timeout=30",
+		user, secret.Data[key], net.JoinHostPort(service.Spec.ClusterIP, "5432"))
+}
+
+// Writers through the pooler outlive a change of primary: in a planned one they wait and none fails, in a kill
+// they go on as soon as there is a new primary. A pooler that somebody paused and forgot resumes by itself.
+func TestPooler(t *testing.T) {
+	w := newWorld(t)
+	app := w.bare("shop", 1)
+	app.Spec.Database = postgres(2)
+	app.Spec.Database.Postgres.Pooler = &v1alpha1.PoolerSpec{PoolSize: 5}
+	w.create(app)
+	status := w.waitReady("shop").Status
+	if want := "shop-db-pooler-rw." + w.namespace + ".svc:5432"; status.Endpoints.DatabaseReadWrite != want {
+		t.Errorf("the endpoint is %s, want %s", status.Endpoints.DatabaseReadWrite, want)
+	}
+	checkBindings(w)
+	f := &failovers{world: w, name: "shop"}
+	// More than the pool has connections, and as patient as the pooler is.
+	load := w.startPatientWriters(w.poolerURI("shop", naming.PoolerReadWrite), 12, 30*time.Second)
+
+	t.Logf("pooler | fault | seconds without writes | transactions that failed")
+	for _, fault := range faults {
+		switch fault.name {
+		case "planned switchover", "pod force-deleted", "container killed":
+		default:
+			continue
+		}
+		failed := load.failed()
+		began := time.Now()
+		if mend := fault.hurt(f, f.settled()); mend != nil {
+			defer mend()
+		}
+		checkTold(f, began)
+		w.waitReady("shop")
+		gap := load.gap(began, time.Minute)
+		failed = load.failed() - failed
+		t.Logf("pooler | %s", row(fault.name, seconds(gap), failed))
+		if fault.name == "planned switchover" && failed > 0 {
+			t.Errorf("%d transactions failed in a planned switchover; they were to wait: %v", failed, load.errors)
+		}
+	}
+	checkForgottenPause(f, load)
+	acknowledged, lost := load.finish()
+	t.Logf("pooler | %d commits were acknowledged, %d of them are lost", acknowledged, lost)
+	if lost > 0 {
+		t.Errorf("%d of %d acknowledged commits are lost", lost, acknowledged)
+	}
+}
+
+// checkBindings: the app is led through the pooler, and may go past it.
+func checkBindings(w *world) {
+	w.Helper()
+	secret := &corev1.Secret{}
+	w.must(w.read(naming.DatabaseBinding(w.app("shop")), secret))
+	for key, want := range map[string]string{
+		"host": "shop-db-pooler-rw", "host-ro": "shop-db-pooler-ro", "host-direct": "shop-db-rw",
+	} {
+		if got := string(secret.Data[key]); got != want+"."+w.namespace+".svc" {
+			w.Errorf("the binding's %s is %s", key, got)
+		}
+	}
+}
+
+// checkTold waits until the leadership was taken after a time, by whomever, and the poolers were told.
+func checkTold(f *failovers, after time.Time) {
+	f.Helper()
+	f.eventually(time.Minute, "there is a new leader, and the poolers were told", func() error {
+		record := &corev1.ConfigMap{}
+		if err := f.read(naming.DatabaseLeader(f.app(f.name)), record); err != nil {
+			return err
+		}
+		if taken, err := time.Parse(time.RFC3339, record.Annotations["acquireTime"]); err != nil || taken.Before(after) {
+			return fmt.Errorf("%s leads since %s", record.Annotations["leader"], record.Annotations["acquireTime"])
+		}
+		for _, kind := range []string{naming.PoolerReadWrite, naming.PoolerReadOnly} {
+			told, err := f.told(kind)
+			if err != nil {
+				return err
+			}
+			want := fmt.Sprintf("primary %s term %s", record.Annotations["leader"], record.Annotations["transitions"])
+			if !strings.HasPrefix(told, want) {
+				return fmt.Errorf("%s was told %q, want %q", kind, told, want)
+			}
+		}
+		return nil
+	})
+}
+
+// checkForgottenPause: what happens when an operator dies between a pause and its end.
+func checkForgottenPause(f *failovers, load *writers) {
+	f.Helper()
+	secret := &corev1.Secret{}
+	f.must(f.read(naming.DatabaseCredentials(f.app(f.name)), secret))
+	var addresses []string
+	for _, pod := range f.podsOf(naming.PoolerSelector(f.app(f.name), naming.PoolerReadWrite)) {
+		if address := components.PoolerAddress(&pod); address != "" {
+			addresses = append(addresses, address)
+		}
+	}
+	consoles := &pgbouncer.Client{Database: components.PoolerDatabase}
+	began := time.Now()
+	f.must(consoles.Pause(context.WithoutCancel(f.ctx), addresses, string(secret.Data["POOLER_ADMIN_PASSWORD"])))
+	f.eventually(10*time.Second, "nobody writes", func() error {
+		if last := load.last(); time.Since(last) < time.Second {
+			return fmt.Errorf("there was a commit %s ago", time.Since(last))
+		}
+		return nil
+	})
+	gap := load.gap(began, 90*time.Second)
+	f.Logf("pooler | a pause that nobody ended lasted %s", seconds(gap))
+	if gap > 45*time.Second {
+		f.Errorf("a pause that nobody ended lasted %s", gap)
+	}
+}
+
+// told is what the pods of a pooler were last told.
+func (f *failovers) told(kind string) (string, error) {
+	pooler := &appsv1.Deployment{}
+	err := f.read(naming.Pooler(f.app(f.name), kind), pooler)
+	return pooler.Annotations[naming.AnnotationPoolerTold], err
+}
