@@ -121,6 +121,14 @@ func TestRefusedAtBirth(t *testing.T) {
 			spec: app + `database: {postgres: {instances: 1, durability: Required, storage: {size: 1Gi}}}`,
 			want: []string{"spec.database.postgres", "instances of at least 2", "raise instances or choose Preferred"},
 		},
+		"poolers that may open more connections than there are": {
+			spec: app + `database: {postgres: {pooler: {poolSize: 23}, storage: {size: 1Gi}}}`, // 24 x 2 x 2 x 2 + 13 = 205
+			want: []string{"spec.database.postgres", "(poolSize + 1) x 2 x pooler.instances", "which is 200", "set max_connections"},
+		},
+		"poolers that may open more connections than max_connections": {
+			spec: app + `database: {postgres: {instances: 1, pooler: {poolSize: 30}, parameters: {Max_Connections: "136"}, storage: {size: 1Gi}}}`,
+			want: []string{"spec.database.postgres", "at most max_connections in database.postgres.parameters: raise it"},
+		},
 		"a parameter that the operator needs": {
 			spec: app + `database: {postgres: {parameters: {wal_level: logical}, storage: {size: 1Gi}}}`,
 			want: []string{"spec.database.postgres.parameters", "wal_level", "remove it"},
@@ -389,6 +397,8 @@ func TestAcceptedChange(t *testing.T) {
 		"durability":                       `database: {postgres: {durability: Asynchronous, storage: {size: 10Gi}}}`,
 		"a setting that all members share": `database: {postgres: {parameters: {max_connections: "300"}, storage: {size: 10Gi}}}`,
 		"a pooler":                         `database: {postgres: {pooler: {}, storage: {size: 10Gi}}}`,
+		"a pooler that just fits":          `database: {postgres: {pooler: {poolSize: 22}, storage: {size: 10Gi}}}`,
+		"one that fits max_connections":    `database: {postgres: {pooler: {poolSize: 30}, parameters: {max_connections: "261"}, storage: {size: 10Gi}}}`,
 		"backups":                          `database: {postgres: {backup: {}, storage: {size: 10Gi}}}`,
 		"more instances":                   `database: {postgres: {instances: 3, storage: {size: 10Gi}}}`,
 	} {
