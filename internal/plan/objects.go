@@ -204,7 +204,7 @@ func (b *builder) bound() map[string]bool {
 	}
 	add(b.target.Inputs.Bindings)
 	for _, d := range b.seen.Deployments {
-		if b.gone(d.Name) {
+		if b.ceased(d) {
 			continue
 		}
 		if r, err := b.revisionOf(d.Name); err == nil {

@@ -117,6 +117,12 @@ func TestWhatDoesNotFitChangesNothing(t *testing.T) {
 func TestAPoolerOutlivesTheRevisionsThatNeedIt(t *testing.T) {
 	s := newStory(t, pooled)
 	s.play()
+	// The pod of the migration stays for its log.
+	migrated := testkit.Pod(s.App, naming.ComponentMigration, s.stable()+"-migrate-x")
+	migrated.Labels[naming.LabelRevision] = s.stable()
+	migrated.Status = corev1.PodStatus{Phase: corev1.PodSucceeded}
+	migrated.Spec.Containers = []corev1.Container{{Name: "app"}}
+	s.Children["Pod/"+migrated.Name] = migrated
 	s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Database.Postgres.Pooler = nil })
 	for range 60 {
 		before := s.Seen()

@@ -180,6 +180,16 @@ func (b *builder) live(name string) bool {
 	return led || name == b.target.Name
 }
 
+// ceased says whether no pod of a revision runs any more. That of its migration may still be there for its log.
+func (b *builder) ceased(d *appsv1.Deployment) bool {
+	if d.Spec.Replicas == nil || *d.Spec.Replicas > 0 || d.Status.ObservedGeneration < d.Generation || d.Status.Replicas > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(b.seen.PodsWith(map[string]string{naming.LabelRevision: d.Name}), func(pod *corev1.Pod) bool {
+		return pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+	})
+}
+
 // gone says whether nothing of a revision runs any more.
 func (b *builder) gone(name string) bool {
 	d := b.seen.Deployment(name)
