@@ -32,7 +32,7 @@ func databaseReady(in Input) verdict {
 	switch {
 	case !v.ok && status.ReadyInstances > 0 && status.Primary != "":
 		v.message = fmt.Sprintf("%s takes writes, but %s", status.Primary, v.message)
-	case !v.ok && d != nil && d.State == database.StateNoLeader && status.Primary == "":
+	case !v.ok && d != nil && d.Stuck:
 		v.message += "; " + d.Reason + runbook("database-no-leader")
 	case v.ok && status.Primary == "":
 		v = bad(kind, v1alpha1.ReasonUnavailable, "no instance is the primary")
