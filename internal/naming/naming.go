@@ -39,6 +39,7 @@ const (
 	ComponentGate      = "gate"
 	ComponentSessions  = "sessions"
 	ComponentCache     = "cache"
+	ComponentBackup    = "backup"
 )
 
 // Annotations.
@@ -70,6 +71,11 @@ const (
 	// AnnotationBootstrap on the ConfigMap with patroni.yml says whether members may make a new, empty
 	// database: "Allowed" or "Forbidden".
 	AnnotationBootstrap = "apps.scalableapp.dev/bootstrap"
+	// AnnotationBackup on a ScalableApp asks for a backup at once: TOKEN, TOKEN:full or TOKEN:diff. Each
+	// token is handled once (status.database.backup.handledRequest).
+	AnnotationBackup = "apps.scalableapp.dev/backup"
+	// AnnotationBackupReport on the ConfigMap of the backups is what the backup agent says of them, as JSON.
+	AnnotationBackupReport = "apps.scalableapp.dev/backup-report"
 	// AnnotationMigrated on a ControllerRevision says that its migration has succeeded.
 	AnnotationMigrated = "apps.scalableapp.dev/migrated"
 )
