@@ -115,6 +115,12 @@ func (r *Reconciler) failed(
 ) (ctrl.Result, error) {
 	failure, known := explain(err)
 	if !known {
+		if failed := failedAction(err); failed != nil {
+			stored := status.WithFailedAction(wanted, failed.Action.String(), failed.Err.Error(), metav1.NewTime(r.Observer.Now()))
+			if recordErr := r.record(ctx, app, stored); recordErr != nil {
+				return quiet(errors.Join(err, recordErr))
+			}
+		}
 		return quiet(err) // it passes by itself: a conflict, an API server that is away
 	}
 	stored := status.WithFailure(wanted, app.Status, failure, metav1.NewTime(r.Observer.Now()))
@@ -122,6 +128,17 @@ func (r *Reconciler) failed(
 		return quiet(errors.Join(err, recordErr))
 	}
 	return ctrl.Result{}, err
+}
+
+// failedAction is the action on the data tier that failed, and not by meeting a newer object; nil is none.
+func failedAction(err error) *apply.ActionError {
+	for _, each := range unjoin(err) {
+		var failed *apply.ActionError
+		if errors.As(each, &failed) && !apierrors.IsConflict(each) {
+			return failed
+		}
+	}
+	return nil
 }
 
 // explain turns an error of the API server into words for status. Unknown errors pass by themselves.

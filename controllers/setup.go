@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/apply"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/observe"
+	"github.com/scalableapp/scalableapp-operator/internal/patroni"
 	"github.com/scalableapp/scalableapp-operator/internal/plan"
 	"github.com/scalableapp/scalableapp-operator/internal/podmetrics"
 	"github.com/scalableapp/scalableapp-operator/internal/probe"
@@ -52,7 +54,7 @@ import (
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gateways,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=get
@@ -60,7 +62,8 @@ import (
 // What Patroni's pods may do, the operator must be allowed to give them: configmaps and pods.
 //
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods/resize,verbs=patch
 
 // retryConflict is how soon a pass is made again that met a newer object than its cache held.
 const retryConflict = 200 * time.Millisecond
@@ -127,7 +130,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 			Gateways: gateways,
 			Gates:    &observe.Gates{Pods: &podmetrics.Reader{}, Prometheus: &promql.Client{}, Prober: &probe.Client{}},
 		},
-		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live},
+		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live, Patroni: &patroni.Client{}},
 		Recorder: mgr.GetEventRecorder("scalableapp-operator"),
 		Config:   config, Telemetry: recorder,
 	}
@@ -202,7 +205,13 @@ func tells() predicate.Predicate {
 }
 
 // noise are the annotations that Patroni renews, and the time of the change that a slice follows.
-var noise = []string{"renewTime", "optime", "ttl", "slots", "status", "retain_slots", "failsafe", corev1.EndpointsLastChangeTriggerTime}
+var noise = []string{"renewTime", "optime", "ttl", "slots", "retain_slots", "failsafe", corev1.EndpointsLastChangeTriggerTime}
+
+// memberStatus is the annotation in which a member of the database says how it is; its position in the
+// write-ahead log moves all the time.
+const memberStatus = "status"
+
+var location = regexp.MustCompile(`"(xlog_location|receive_lsn|replay_lsn|lag|receive_lag|replay_lag)":\s*[0-9]+,?`)
 
 // essence is what of a child matters to a decision.
 func essence(object client.Object) client.Object {
@@ -212,6 +221,9 @@ func essence(object client.Object) client.Object {
 	annotations := maps.Clone(out.GetAnnotations())
 	for _, key := range noise {
 		delete(annotations, key)
+	}
+	if said, ok := annotations[memberStatus]; ok {
+		annotations[memberStatus] = location.ReplaceAllString(said, "")
 	}
 	out.SetAnnotations(annotations)
 	switch o := out.(type) {

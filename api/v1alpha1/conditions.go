@@ -34,6 +34,8 @@ const (
 	ReasonUnavailable = "Unavailable"
 	// ReasonDegraded: it serves, but not all of it is there.
 	ReasonDegraded = "Degraded"
+	// ReasonChangeFailed: a change to the data tier failed, and is not tried again by itself.
+	ReasonChangeFailed = "ChangeFailed"
 	// ReasonPaused: spec.paused is true.
 	ReasonPaused = "Paused"
 	// ReasonWaitingForDataTier: the app waits for its data tier.

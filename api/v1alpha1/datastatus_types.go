@@ -46,6 +46,10 @@ type DatabaseStatus struct {
 	// apps.scalableapp.dev/database-action) that was carried out or refused.
 	// +optional
 	HandledAction string `json:"handledAction,omitempty"`
+
+	// refusedMessage says in words why that was refused.
+	// +optional
+	RefusedMessage string `json:"refusedMessage,omitempty"`
 }
 
 // OperationStatus is a change to the data tier that is under way.
@@ -66,13 +70,25 @@ type OperationStatus struct {
 	// +optional
 	StartedTime *metav1.Time `json:"startedTime,omitempty"`
 
-	// failures is how often it failed. After two the operator does not try again until the spec changes.
+	// action is what was last tried, in words.
+	// +optional
+	Action string `json:"action,omitempty"`
+
+	// failures is how often that failed. After two the operator does not try again until the spec changes.
 	// +optional
 	Failures int32 `json:"failures,omitempty"`
+
+	// failedTime is when it last failed.
+	// +optional
+	FailedTime *metav1.Time `json:"failedTime,omitempty"`
 
 	// message is the last failure in words.
 	// +optional
 	Message string `json:"message,omitempty"`
+
+	// observedGeneration is the generation of the spec under which it failed.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 }
 
 // BackupStatus is the state of the backups.

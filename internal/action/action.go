@@ -7,6 +7,9 @@ package action
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -23,3 +26,82 @@ type DeletePod struct {
 }
 
 func (a DeletePod) String() string { return fmt.Sprintf("delete pod %s: %s", a.Pod, a.Why) }
+
+// Unlabel takes the label of the primary off a pod that is not the leader. It is done only if Patroni's leader
+// record still names another one.
+type Unlabel struct {
+	Pod string
+	UID types.UID
+	// Leader is whom the record named.
+	Leader string
+}
+
+func (a Unlabel) String() string {
+	return fmt.Sprintf("take the label of the primary off %s: %s is the leader", a.Pod, a.Leader)
+}
+
+// ReleaseLeader takes Patroni's leader record from a member that has ended, so that the others need not wait
+// until it runs out.
+type ReleaseLeader struct {
+	Leader string
+	// Record is the ConfigMap with the leader record.
+	Record string
+	// Renewed is the holder's last renewal that was seen; if there is a newer one the holder lives.
+	Renewed string
+	// UID is the pod's, or "" if there is none.
+	UID types.UID
+	Why string
+}
+
+func (a ReleaseLeader) String() string {
+	return fmt.Sprintf("take the leadership from %s: %s", a.Leader, a.Why)
+}
+
+// GrowVolume has a volume claim ask for more.
+type GrowVolume struct {
+	Claim string
+	Size  resource.Quantity
+}
+
+func (a GrowVolume) String() string { return fmt.Sprintf("grow %s to %s", a.Claim, a.Size.String()) }
+
+// OrphanSet deletes the StatefulSet of the database and leaves its pods, for it to be made anew.
+type OrphanSet struct {
+	Name            string
+	UID             types.UID
+	ResourceVersion string
+}
+
+func (a OrphanSet) String() string {
+	return fmt.Sprintf("delete StatefulSet %s and leave its pods", a.Name)
+}
+
+// Switchover has Patroni hand the leadership over. A pooler in front is paused meanwhile, so that clients wait
+// and none fails.
+type Switchover struct{ Leader, Candidate, Why string }
+
+func (a Switchover) String() string {
+	return fmt.Sprintf("switch over from %s to %s: %s", a.Leader, a.Candidate, a.Why)
+}
+
+// ResizePod changes the resources of a running pod to those of its StatefulSet's template.
+type ResizePod struct {
+	Pod string
+	UID types.UID
+	// Container is the container, and Resources are what it shall have.
+	Container string
+	Resources corev1.ResourceRequirements
+}
+
+func (a ResizePod) String() string { return "resize pod " + a.Pod }
+
+// RestartPostgres has Patroni restart PostgreSQL in a running pod.
+type RestartPostgres struct {
+	Pod string
+	UID types.UID
+	Why string
+}
+
+func (a RestartPostgres) String() string {
+	return fmt.Sprintf("restart PostgreSQL in %s: %s", a.Pod, a.Why)
+}

@@ -32,6 +32,8 @@ type Executor struct {
 	// Live reads from the API server: the caches hold only what carries our label, so they cannot say
 	// that a name is free.
 	Live client.Reader
+	// Patroni hands leaderships over and restarts PostgreSQL.
+	Patroni Patroni
 }
 
 // ConflictError says that a child's name is taken by somebody else.
@@ -49,6 +51,9 @@ func (x *Executor) Execute(ctx context.Context, app *v1alpha1.ScalableApp, p pla
 		if err := x.object(ctx, app, object); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := x.actions(ctx, app, p.Actions); err != nil {
+		errs = append(errs, err)
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...) // nothing is deleted while something could not be made

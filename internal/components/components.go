@@ -7,6 +7,7 @@ import (
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/database"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
@@ -25,6 +26,8 @@ type Input struct {
 	// Rollout is what was decided of the rollout; it is stored before any object is written.
 	Rollout v1alpha1.RolloutStatus
 	Images  Images
+	// Database is what was decided of the database; nil without one that the operator runs.
+	Database *database.Decision
 	// Nudge is, when set, a word for the HTTPRoute that is another one each time a Gateway is to look at the
 	// route again; "0" is none yet.
 	Nudge string

@@ -79,3 +79,8 @@ func secretValue(in Input, name, key string) string {
 func wantsPostgres(app *v1alpha1.ScalableApp) bool {
 	return app.Spec.Database != nil && app.Spec.Database.Postgres != nil
 }
+
+// PatroniLogin is the way into Patroni's REST API, from the Secret with the database's passwords.
+func PatroniLogin(secret *corev1.Secret) (user, password string) {
+	return patroniUser, string(secret.Data[keyRestAPIPassword])
+}

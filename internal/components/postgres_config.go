@@ -3,6 +3,7 @@ package components
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,18 +22,8 @@ const patroniFile = "patroni.yml"
 const identMap = "patroni"
 
 // defaultMaxConnections fits some tens of app pods without a pooler, and the default memory limit: an
-// idle connection costs 1 to 2 MB. It can only be chosen when the database is created.
+// idle connection costs 1 to 2 MB.
 const defaultMaxConnections = "200"
-
-// sharedParameters are the settings that all members must have alike. Patroni takes them from the
-// dynamic configuration alone and ignores them in patroni.yml (its CMDLINE_OPTIONS; docs: "PostgreSQL
-// parameters controlled by Patroni"). A change needs ordered restarts, which the operator does not do
-// yet, so the API refuses it: the rule in api/v1alpha1 has the same names, and a test compares them.
-var sharedParameters = []string{
-	"max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_replication_slots",
-	"max_wal_senders", "max_worker_processes", "track_commit_timestamp", "wal_keep_size", "wal_level",
-	"wal_log_hints",
-}
 
 func databaseConfig(in Input) Object {
 	mode := bootstrapMode(in)
@@ -68,7 +59,7 @@ func patroniConfig(app *v1alpha1.ScalableApp, bootstrap bool) string {
 			"pgpass":   postgresRunDir + "/.pgpass",
 			// By the socket the superuser is known by its uid: kept volumes have other passwords.
 			"use_unix_socket": true, "use_unix_socket_repl": true,
-			"parameters": localParameters(app.Spec.Database.Postgres),
+			"parameters": map[string]string{"unix_socket_directories": postgresRunDir},
 			"pg_hba": []string{
 				"local all postgres peer",
 				// Patroni asks a replica for its position as the replication role, before it may promote it.
@@ -121,7 +112,7 @@ func dynamicConfig(postgres *v1alpha1.PostgresSpec) object {
 			"use_pg_rewind": true, "use_slots": true,
 			// Only where a synchronous member has all that was acknowledged may a diverged copy go.
 			"remove_data_directory_on_rewind_failure": synchronous,
-			"parameters": clusterParameters(postgres),
+			"parameters": parameters(postgres),
 		},
 	}
 	if synchronous {
@@ -140,7 +131,10 @@ func dynamicConfigJSON(postgres *v1alpha1.PostgresSpec) string {
 	return string(text)
 }
 
-func clusterParameters(postgres *v1alpha1.PostgresSpec) map[string]string {
+// parameters are the settings of all members. They stand in the dynamic configuration alone, so that a change
+// reaches a running member at once, and Patroni says which members need a restart for it.
+func parameters(postgres *v1alpha1.PostgresSpec) map[string]string {
+	memory := postgresMemory(postgres.Resources)
 	parameters := map[string]string{
 		// logical from the start, because raising it later takes a restart.
 		"wal_level":             "logical",
@@ -149,35 +143,16 @@ func clusterParameters(postgres *v1alpha1.PostgresSpec) map[string]string {
 		"max_replication_slots": "20",
 		"max_worker_processes":  "8",
 		"wal_log_hints":         "on",
-	}
-	for name, value := range userParameters(postgres) {
-		if slices.Contains(sharedParameters, name) {
-			parameters[name] = value
-		}
-	}
-	return parameters
-}
-
-// localParameters are the settings that each member takes from patroni.yml; they win over the dynamic
-// configuration.
-func localParameters(postgres *v1alpha1.PostgresSpec) map[string]string {
-	memory := postgresMemory(postgres.Resources)
-	parameters := map[string]string{
-		"unix_socket_directories": postgresRunDir,
-		"password_encryption":     "scram-sha-256",
-		"hot_standby_feedback":    "on",
-		"shared_buffers":          megabytes(max(share(memory, 25), 16*mebi)),
-		"effective_cache_size":    megabytes(max(share(memory, 75), 16*mebi)),
+		"password_encryption":   "scram-sha-256",
+		"hot_standby_feedback":  "on",
+		"shared_buffers":        megabytes(max(share(memory, 25), 16*mebi)),
+		"effective_cache_size":  megabytes(max(share(memory, 75), 16*mebi)),
 		// Checkpoints come early enough to leave a small volume to the data, and a slot that nobody
 		// reads is given up before it fills the volume.
 		"max_wal_size":           megabytes(min(max(share(postgres.Storage.Size, 20), 64*mebi), 4096*mebi)),
 		"max_slot_wal_keep_size": megabytes(max(share(postgres.Storage.Size, 40), 64*mebi)),
 	}
-	for name, value := range userParameters(postgres) {
-		if !slices.Contains(sharedParameters, name) {
-			parameters[name] = value
-		}
-	}
+	maps.Copy(parameters, userParameters(postgres))
 	return parameters
 }
 
@@ -207,6 +182,28 @@ func defaultPostgresResources() corev1.ResourceRequirements {
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("256Mi")},
 		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
 	}
+}
+
+// DatabaseResources are the resources of an instance.
+func DatabaseResources(app *v1alpha1.ScalableApp) corev1.ResourceRequirements {
+	if r := app.Spec.Database.Postgres.Resources; len(r.Limits) > 0 || len(r.Requests) > 0 {
+		return withRequests(r)
+	}
+	return defaultPostgresResources()
+}
+
+// withRequests fills in what the API server does: a limit without a request is one.
+func withRequests(r corev1.ResourceRequirements) corev1.ResourceRequirements {
+	requests := maps.Clone(r.Requests)
+	for name, limit := range r.Limits {
+		if _, ok := requests[name]; !ok {
+			if requests == nil {
+				requests = corev1.ResourceList{}
+			}
+			requests[name] = limit
+		}
+	}
+	return corev1.ResourceRequirements{Requests: requests, Limits: r.Limits}
 }
 
 // postgresMemory is the memory that the settings are derived from: the limit, or the request where

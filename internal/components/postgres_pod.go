@@ -2,8 +2,6 @@ package components
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -11,7 +9,6 @@ import (
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
-	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
@@ -26,31 +23,38 @@ const (
 
 func databaseStatefulSet(in Input) Object {
 	postgres := in.App.Spec.Database.Postgres
+	storage, instances := postgres.Storage, postgres.Instances
+	if d := in.Database; d != nil {
+		instances = d.Keep
+		if set := in.Observed.StatefulSet(naming.Database(in.App)); set != nil && d.KeepVolumeSize {
+			for _, claim := range set.Spec.VolumeClaimTemplates {
+				storage.Size = claim.Spec.Resources.Requests[corev1.ResourceStorage]
+			}
+		}
+	}
 	return Object{Intent: appsv1ac.StatefulSet(naming.Database(in.App), in.App.Namespace).
 		WithLabels(labels(in.App, naming.ComponentDatabase)).
 		WithOwnerReferences(owner(in.App)).
 		WithSpec(appsv1ac.StatefulSetSpec().
-			WithReplicas(postgres.Instances).
+			WithReplicas(instances).
 			WithServiceName(naming.DatabasePods(in.App)).
 			// Members wait for each other, not for the lower ordinal.
 			WithPodManagementPolicy(appsv1.ParallelPodManagement).
-			// One after the other, from the highest ordinal down. Restarts in the order of roles, the
-			// primary last and after a switchover, come with the operator's own ordering.
-			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.RollingUpdateStatefulSetStrategyType)).
+			// The operator orders restarts: the primary last and after a switchover (internal/database).
+			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType)).
 			WithPersistentVolumeClaimRetentionPolicy(dataRetention(postgres.Storage.OnDelete)).
 			WithSelector(matchLabels(databaseSelector(in))).
 			WithTemplate(databaseTemplate(in)).
-			WithVolumeClaimTemplates(dataClaim(postgres.Storage, labels(in.App, naming.ComponentDatabase))))}
+			WithVolumeClaimTemplates(dataClaim(storage, labels(in.App, naming.ComponentDatabase))))}
 }
 
 func databaseTemplate(in Input) *corev1ac.PodTemplateSpecApplyConfiguration {
-	postgres := in.App.Spec.Database.Postgres
 	// Patroni looks for pods with its labels and its scope; the role it sets itself.
 	podLabels := labels(in.App, naming.ComponentDatabase)
 	podLabels[naming.LabelDatabase] = naming.Database(in.App)
 	return corev1ac.PodTemplateSpec().
 		WithLabels(podLabels).
-		WithAnnotations(map[string]string{annotationConfig: parametersChecksum(postgres)}).
+		WithAnnotations(map[string]string{annotationConfig: databaseShape(in)}).
 		WithSpec(corev1ac.PodSpec().
 			WithServiceAccountName(naming.Database(in.App)).
 			WithAutomountServiceAccountToken(true).
@@ -66,32 +70,43 @@ func databaseTemplate(in Input) *corev1ac.PodTemplateSpecApplyConfiguration {
 			WithVolumes(postgresVolumes(in)...))
 }
 
-// parametersChecksum is over the user's settings and nothing else: what follows from memory changes the
-// template by itself, and neither the bootstrap section, which goes when the first start is over, nor a
-// later operator's other wording of patroni.yml may restart a database. The settings that all members
-// share are Patroni's to change.
-func parametersChecksum(postgres *v1alpha1.PostgresSpec) string {
-	var lines []string
-	for name, value := range userParameters(postgres) {
-		if !slices.Contains(sharedParameters, name) {
-			lines = append(lines, name+"="+value)
+// DatabaseContainer is the name of the container that runs Patroni and PostgreSQL.
+const DatabaseContainer = "postgres"
+
+// databaseTemplateVersion is raised when a change of the template is worth a restart of every database. Other
+// changes of a later operator are taken up by pods as they come: an upgrade of the operator restarts nothing.
+const databaseTemplateVersion = 1
+
+// databaseShape is what a running pod is held against: the image and the version of the template. Settings
+// are Patroni's to change, and resources can change in a running pod.
+func databaseShape(in Input) string {
+	return checksum(fmt.Sprintf("template %d\nimage %s", databaseTemplateVersion, in.Images.Postgres))
+}
+
+// DatabaseOutdated says why a pod of the database has to be made anew, "" if it need not.
+func DatabaseOutdated(in Input, pod *corev1.Pod) string {
+	if pod.Annotations[annotationConfig] == databaseShape(in) {
+		return ""
+	}
+	for _, c := range pod.Spec.Containers {
+		if c.Name == DatabaseContainer && c.Image != in.Images.Postgres {
+			return fmt.Sprintf("the image is %s now, not %s", in.Images.Postgres, c.Image)
 		}
 	}
-	slices.Sort(lines)
-	return checksum(strings.Join(lines, "\n"))
+	return "the template of its pod is another one now"
 }
 
 func postgresContainer(in Input) *corev1ac.ContainerApplyConfiguration {
-	defaults := defaultPostgresResources()
+	resources := DatabaseResources(in.App)
 	mount := func(name, path string) *corev1ac.VolumeMountApplyConfiguration {
 		return corev1ac.VolumeMount().WithName(name).WithMountPath(path)
 	}
 	return corev1ac.Container().
-		WithName("postgres").
+		WithName(DatabaseContainer).
 		WithImage(in.Images.Postgres).
 		WithPorts(containerPort("postgres", postgresPort), containerPort("patroni", patroniPort)).
 		WithEnv(postgresEnv(in)...).
-		WithResources(resourcesOr(in.App.Spec.Database.Postgres.Resources, defaults.Requests, defaults.Limits)).
+		WithResources(resourcesOr(resources, nil, nil)).
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithSecurityContext(dataContainerSecurity()).
 		// Long, for a crash recovery or the copy of a large database. /liveness fails when Patroni's loop

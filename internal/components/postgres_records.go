@@ -31,7 +31,7 @@ const (
 // The decision is taken once and then read back from the ConfigMap, because what it was taken from
 // changes under a first start: volumes appear and are bound.
 func bootstrapMode(in Input) string {
-	if initialized(in) {
+	if DatabaseInitialized(in) {
 		return bootstrapForbidden
 	}
 	if config := in.Observed.ConfigMap(naming.DatabaseConfig(in.App)); config != nil {
@@ -48,8 +48,8 @@ func bootstrapMode(in Input) string {
 
 func databaseRecord(in Input) string { return naming.PatroniRecords(in.App)[0] }
 
-// initialized says whether Patroni's record names a database.
-func initialized(in Input) bool {
+// DatabaseInitialized says whether Patroni's record names a database.
+func DatabaseInitialized(in Input) bool {
 	record := liveRecord(in, databaseRecord(in))
 	return record != nil && record.Annotations[recordInitialize] != ""
 }
@@ -83,7 +83,7 @@ func StaleRecords(in Input) []string {
 // claim that was never bound holds nothing.
 func keptVolumes(in Input) []*corev1.PersistentVolumeClaim {
 	var kept []*corev1.PersistentVolumeClaim
-	for _, claim := range databaseVolumes(in) {
+	for _, claim := range DatabaseVolumes(in) {
 		if claim.CreationTimestamp.Before(&in.App.CreationTimestamp) && claim.Status.Phase != corev1.ClaimPending {
 			kept = append(kept, claim)
 		}
@@ -91,8 +91,8 @@ func keptVolumes(in Input) []*corev1.PersistentVolumeClaim {
 	return kept
 }
 
-// databaseVolumes are the claims that the StatefulSet makes or takes up: data-NAME-N.
-func databaseVolumes(in Input) []*corev1.PersistentVolumeClaim {
+// DatabaseVolumes are the claims that the StatefulSet makes or takes up: data-NAME-N.
+func DatabaseVolumes(in Input) []*corev1.PersistentVolumeClaim {
 	var volumes []*corev1.PersistentVolumeClaim
 	for _, claim := range in.Observed.Volumes {
 		ordinal, ok := strings.CutPrefix(claim.Name, dataVolume+"-"+naming.Database(in.App)+"-")
@@ -123,11 +123,11 @@ func patroniRecords(in Input) []Object {
 		record := corev1ac.ConfigMap(name, in.App.Namespace).
 			WithLabels(labels(in.App, naming.ComponentDatabase)).
 			WithOwnerReferences(owner(in.App))
-		for _, claim := range databaseVolumes(in) {
+		for _, claim := range DatabaseVolumes(in) {
 			record.WithOwnerReferences(metav1ac.OwnerReference().
 				WithAPIVersion("v1").WithKind("PersistentVolumeClaim").WithName(claim.Name).WithUID(claim.UID))
 		}
-		if name == databaseRecord(in) && initialized(in) {
+		if name == databaseRecord(in) && DatabaseInitialized(in) {
 			record.WithAnnotations(map[string]string{recordConfig: dynamicConfigJSON(in.App.Spec.Database.Postgres)})
 		}
 		objects = append(objects, Object{Intent: record})

@@ -1,9 +1,7 @@
 package components
 
 import (
-	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +36,7 @@ func TestMemorySettings(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			storage := v1alpha1.StorageSpec{Size: resource.MustParse(test.storage)}
-			got := localParameters(&v1alpha1.PostgresSpec{Resources: test.resources, Storage: storage})
+			got := parameters(&v1alpha1.PostgresSpec{Resources: test.resources, Storage: storage})
 			for name, want := range map[string]string{
 				"shared_buffers": test.shared, "effective_cache_size": test.cache,
 				"max_wal_size": test.wal, "max_slot_wal_keep_size": test.slotsKeep,
@@ -51,43 +49,17 @@ func TestMemorySettings(t *testing.T) {
 	}
 }
 
-func TestParametersGoWhereTheyCount(t *testing.T) {
-	postgres := &v1alpha1.PostgresSpec{Storage: v1alpha1.StorageSpec{Size: resource.MustParse("1Gi")},
+func TestTheUsersParametersStand(t *testing.T) {
+	got := parameters(&v1alpha1.PostgresSpec{Storage: v1alpha1.StorageSpec{Size: resource.MustParse("1Gi")},
 		Parameters: map[string]v1alpha1.PostgresParameter{
 			"Max_Connections": "300", "shared_buffers": "64MB",
 			"Work_Mem": "2MB", "work_mem": "1MB", "WORK_MEM": "3MB",
-		}}
-	local, shared := localParameters(postgres), clusterParameters(postgres)
-	if shared["max_connections"] != "300" || local["max_connections"] != "" {
-		t.Errorf("max_connections must be in the dynamic configuration alone: %v, %v", shared, local)
+		}})
+	if got["max_connections"] != "300" || got["shared_buffers"] != "64MB" {
+		t.Errorf("the user's settings must stand over the operator's: %v", got)
 	}
-	if local["shared_buffers"] != "64MB" || shared["shared_buffers"] != "" {
-		t.Errorf("the user's shared_buffers must stand, in patroni.yml alone: %v, %v", local, shared)
-	}
-	if local["work_mem"] != "3MB" || local["WORK_MEM"] != "" {
-		t.Errorf("of work_mem's spellings the first of the alphabet must stand, in lower case: %v", local)
-	}
-}
-
-// The API must refuse to change just those settings that the operator hands to Patroni's dynamic
-// configuration; wal_level may not be set at all.
-func TestSharedParametersAreThoseOfTheAPI(t *testing.T) {
-	source, err := os.ReadFile("../../api/v1alpha1/data_types.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rule, _ := strings.Cut(string(source), "['max_connections'")
-	rule, _, ok := strings.Cut("'max_connections'"+rule, "]")
-	if !ok {
-		t.Fatal("the rule on max_connections and its like is not in PostgresSpec")
-	}
-	names := []string{"wal_level"}
-	for name := range strings.SplitSeq(rule, ",") {
-		names = append(names, strings.Trim(name, "'"))
-	}
-	slices.Sort(names)
-	if !slices.Equal(names, sharedParameters) {
-		t.Errorf("the API fixes %v, the operator %v", names, sharedParameters)
+	if got["work_mem"] != "3MB" || got["WORK_MEM"] != "" {
+		t.Errorf("of work_mem's spellings the first of the alphabet must stand, in lower case: %v", got)
 	}
 }
 
@@ -197,18 +169,21 @@ func TestStaleRecords(t *testing.T) {
 	}
 }
 
-// The end of the first start, a new size and a new class of durability change no running pod.
-func TestRestartsAreForTheUsersParametersAlone(t *testing.T) {
+// The end of the first start, a new size, settings and resources, and a new class of durability make no pod anew;
+// a new image does.
+func TestWhatMakesPodsAnew(t *testing.T) {
 	base := testInput(withPostgres)
-	before := parametersChecksum(base.App.Spec.Database.Postgres)
+	before := databaseShape(base)
 	postgres := base.App.Spec.Database.Postgres
 	postgres.Instances, postgres.Durability = 5, v1alpha1.DurabilityRequired
-	if parametersChecksum(postgres) != before {
-		t.Error("instances and durability must not restart the database")
+	postgres.Parameters = map[string]v1alpha1.PostgresParameter{"work_mem": "16MB", "max_connections": "500"}
+	postgres.Resources = corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")}}
+	if databaseShape(base) != before {
+		t.Error("what Patroni or the kubelet can change in a running pod must not make it anew")
 	}
-	postgres.Parameters = map[string]v1alpha1.PostgresParameter{"work_mem": "16MB"}
-	if parametersChecksum(postgres) == before {
-		t.Error("a parameter must restart the database")
+	base.Images.Postgres = "another"
+	if databaseShape(base) == before {
+		t.Error("a new image must make the pods anew")
 	}
 
 	running := settle(t, testInput(withPostgres))

@@ -59,6 +59,11 @@ const (
 	//	abort-force:REVISION:ATTEMPT    go back at once, even over a migration that is not rollbackSafe
 	//	retry:REVISION:ATTEMPT          try again a candidate that failed at this attempt
 	AnnotationAction = "apps.scalableapp.dev/action"
+	// AnnotationDatabaseAction on a ScalableApp is a person's word about its database, carried out or refused
+	// once (status.database.handledAction):
+	//
+	//	switchover:FROM[:TO[:TOKEN]]   make another instance the primary; FROM is who is it now
+	AnnotationDatabaseAction = "apps.scalableapp.dev/database-action"
 	// AnnotationProven on a ControllerRevision says that it was rolled out in full: going back to it
 	// needs no second look.
 	AnnotationProven = "apps.scalableapp.dev/proven"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/database"
 	"github.com/scalableapp/scalableapp-operator/internal/events"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
@@ -39,11 +40,13 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	b.chooseTarget()
 	b.decideRollout()
 	b.in.Rollout = b.decision.Status
+	b.decideDatabase()
 	p := Plan{Status: status.Build(b.statusInput()), Wake: b.wake()}
 	p.Events = events.Between(app.Status, p.Status)
 	if b.in.Nudge = b.nudge(p.Status); b.in.Nudge != "" && (p.Wake == 0 || p.Wake > lookAgain) {
 		p.Wake = lookAgain
 	}
+	p.Actions = b.databaseActions()
 	if b.paused() {
 		return p
 	}
@@ -77,6 +80,7 @@ type builder struct {
 	targetErr error
 	undone    string
 	decision  rollout.Decision
+	database  *database.Decision
 }
 
 // chooseTarget finds the revision that shall serve: the one that the spec asks for, unless it has
@@ -131,7 +135,7 @@ func (b *builder) desired() int32 {
 func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec.Paused }
 
 func (b *builder) statusInput() status.Input {
-	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision}
+	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision, Database: b.database}
 }
 
 func (b *builder) decideRollout() {
@@ -266,6 +270,9 @@ func (b *builder) wake() time.Duration {
 	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass() || noRoutes
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
+	}
+	if b.database != nil && b.database.Wake > 0 && (wake == 0 || wake > b.database.Wake) {
+		wake = b.database.Wake
 	}
 	return wake
 }

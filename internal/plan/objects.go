@@ -66,9 +66,27 @@ func (b *builder) revisionObjects() []components.Object {
 		if size.Replicas == 0 && !b.live(size.Revision) && b.gone(size.Revision) {
 			continue // nothing of it runs: it is deleted
 		}
+		size.Replicas = b.patient(size)
 		objects = append(objects, b.guarded(size, components.Revision(b.in, r, size.Replicas))...)
 	}
 	return objects
+}
+
+// patient is the size of a Deployment, but not less than it has while the controller of another one has not
+// taken up that one's newest size. A Deployment that was shrunk and is to grow again still seems to have all
+// its pods while one of them is about to be deleted; whoever counts on that pod serves with one too few. The
+// controller's word comes within milliseconds, and with it the next pass.
+func (b *builder) patient(size rollout.Size) int32 {
+	d := b.seen.Deployment(size.Revision)
+	if d == nil || d.Spec.Replicas == nil || *d.Spec.Replicas <= size.Replicas {
+		return size.Replicas
+	}
+	for _, other := range b.seen.Deployments {
+		if other.Name != d.Name && other.Status.ObservedGeneration < other.Generation {
+			return *d.Spec.Replicas
+		}
+	}
+	return size.Replicas
 }
 
 // guarded lets a Deployment be written only if it is as it was seen. Where it has to give pods away, the

@@ -257,3 +257,38 @@ func TestMigrationsNeverRunAtOnce(t *testing.T) {
 	}
 	t.Errorf("the second migration never begins: %s", p)
 }
+
+// A Deployment that has just been shrunk, and grows again because somebody changed their mind, still seems to
+// have all its pods while its controller deletes one. Nobody gives up pods on the strength of those.
+func TestNobodyShrinksBesideADeploymentInFlux(t *testing.T) {
+	s := newStory(t, testkit.Small)
+	s.until(v1alpha1.StageStable)
+	stable := s.App.Status.Rollout.Stable.Revision
+	s.image("registry.example/shop:2.0.0")
+	for s.pass(); s.App.Status.Rollout.Candidate == nil || s.App.Status.Rollout.Candidate.AvailableReplicas == 0; s.pass() {
+		s.Turn()
+	}
+	candidate := s.App.Status.Rollout.Candidate.Revision
+	if n := replicasOf(t, s, stable); n != 2 {
+		t.Fatalf("the stable revision has %d pods once the candidate has one, want 2", n)
+	}
+	s.image("registry.example/shop:1.0.0")
+	s.pass()
+	s.pass()
+	if n := replicasOf(t, s, stable); n != 3 {
+		t.Errorf("after the revert the stable revision has %d pods, want 3", n)
+	}
+	if n := replicasOf(t, s, candidate); n == 0 {
+		t.Errorf("the candidate gave up its pods although the stable revision's Deployment has not been looked at by its controller")
+	}
+	s.until(v1alpha1.StageStable)
+}
+
+func replicasOf(t *testing.T, s *story, deployment string) int32 {
+	t.Helper()
+	d := s.Seen().Deployment(deployment)
+	if d == nil {
+		t.Fatalf("there is no Deployment %s", deployment)
+	}
+	return *d.Spec.Replicas
+}

@@ -2,7 +2,6 @@ package status
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +16,7 @@ import (
 func DataTierObstacle(in Input) string {
 	var waits []string
 	add := func(part string, v verdict) { waits = append(waits, fmt.Sprintf("%s (%s)", part, v.message)) }
-	if v := database(in); !v.ok && v.reason != "" {
+	if v := databaseReady(in); !v.ok && v.reason != "" {
 		if status := databaseStatus(in); status == nil || status.Primary == "" {
 			add("database", v)
 		}
@@ -29,80 +28,6 @@ func DataTierObstacle(in Input) string {
 		add("cache", v)
 	}
 	return strings.Join(waits, ", ")
-}
-
-// database is the condition DatabaseReady.
-func database(in Input) verdict {
-	const kind = v1alpha1.ConditionDatabaseReady
-	spec := in.App.Spec.Database
-	switch {
-	case spec == nil:
-		return verdict{}
-	case spec.External != nil:
-		return externalDatabase(in)
-	}
-	v := members(in, server{
-		kind: kind, name: naming.Database(in.App), component: naming.ComponentDatabase,
-		wanted: spec.Postgres.Instances, class: spec.Postgres.Storage.StorageClassName,
-	})
-	status := databaseStatus(in)
-	switch {
-	case !v.ok && status.ReadyInstances > 0 && status.Primary != "":
-		v.message = fmt.Sprintf("%s takes writes, but %s", status.Primary, v.message)
-	case v.ok && status.Primary == "":
-		v = bad(kind, v1alpha1.ReasonUnavailable, "no instance is the primary")
-	case v.ok && len(status.Synchronous) == 0 && spec.Postgres.Instances > 1 &&
-		spec.Postgres.Durability != v1alpha1.DurabilityAsynchronous:
-		v = bad(kind, v1alpha1.ReasonDegraded, "%s takes writes, but no standby is in step", status.Primary)
-	case v.ok:
-		v.message = fmt.Sprintf("%s takes writes, %d of %d instances are ready", status.Primary, status.ReadyInstances, status.Instances)
-	}
-	return v
-}
-
-func externalDatabase(in Input) verdict {
-	const kind = v1alpha1.ConditionDatabaseReady
-	name := in.App.Spec.Database.External.SecretName
-	if !in.Observed.External.Exists {
-		v := bad(kind, v1alpha1.ReasonSecretMissing, "Secret %s (database.external.secretName) does not exist; create it with a key uri", name)
-		v.lasting = true
-		return v
-	}
-	if slices.Contains(in.Observed.External.Keys, "uri") {
-		return good(kind, fmt.Sprintf("bound to the database that Secret %s names", name))
-	}
-	v := bad(kind, v1alpha1.ReasonSecretIncomplete, "Secret %s (database.external.secretName) has no key uri; add it: postgres://USER:PASSWORD@HOST:PORT/DATABASE", name)
-	v.lasting = true
-	return v
-}
-
-func databaseStatus(in Input) *v1alpha1.DatabaseStatus {
-	if in.App.Spec.Database == nil || in.App.Spec.Database.Postgres == nil {
-		return nil
-	}
-	status := &v1alpha1.DatabaseStatus{Instances: in.App.Spec.Database.Postgres.Instances}
-	leader := ""
-	if record := in.Observed.ConfigMap(naming.DatabaseLeader(in.App)); record != nil {
-		leader = record.Annotations["leader"]
-	}
-	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, naming.ComponentDatabase)) {
-		if !Serving(pod) {
-			continue
-		}
-		status.ReadyInstances++
-		// Both must say so: a node that froze keeps its label, and a leader record outlives its pod.
-		if pod.Labels[naming.LabelRole] == "primary" && pod.Name == leader {
-			status.Primary = pod.Name
-		}
-	}
-	if record := in.Observed.ConfigMap(naming.DatabaseSync(in.App)); record != nil && status.Primary != "" {
-		for name := range strings.SplitSeq(record.Annotations["sync_standby"], ",") {
-			if name != "" {
-				status.Synchronous = append(status.Synchronous, name)
-			}
-		}
-	}
-	return status
 }
 
 // sessions is the condition SessionsReady.
@@ -135,6 +60,8 @@ type server struct {
 	kind, name, component string
 	wanted                int32
 	class                 *string
+	// ordered says that the operator orders restarts and knows by itself which pods are to be replaced.
+	ordered bool
 }
 
 // members says how the pods of a part of the data tier are.
@@ -157,7 +84,7 @@ func members(in Input, s server) verdict {
 		}
 	}
 	switch {
-	case ready >= wanted && set.Status.ObservedGeneration >= set.Generation && set.Status.UpdatedReplicas >= wanted:
+	case ready >= wanted && (s.ordered || (set.Status.ObservedGeneration >= set.Generation && set.Status.UpdatedReplicas >= wanted)):
 		return good(kind, fmt.Sprintf("%d of %d pods are ready", ready, wanted))
 	case ready >= wanted:
 		return bad(kind, v1alpha1.ReasonProgressing, "pods of %s are being replaced", name)

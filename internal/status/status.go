@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/database"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/rollout"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
@@ -24,6 +25,8 @@ type Input struct {
 	Desired int32
 	// Rollout is what was decided about the rollout.
 	Rollout rollout.Decision
+	// Database is what was decided about the database; nil without one that the operator runs.
+	Database *database.Decision
 }
 
 // verdict is the state of one component; the zero verdict means that the spec does not ask for it.
@@ -53,7 +56,7 @@ func Build(in Input) v1alpha1.ScalableAppStatus {
 		Database:           databaseStatus(in),
 		Endpoints:          endpoints(in),
 	}
-	verdicts := []verdict{database(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
+	verdicts := []verdict{databaseReady(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
 	ready := summary(in, verdicts)
 	for _, conditions := range [][]verdict{{ready}, verdicts} {
 		for _, v := range conditions {

@@ -77,6 +77,14 @@ func Serve(pod *corev1.Pod) *corev1.Pod {
 	return pod
 }
 
+// MemberStatus is what Patroni says of a healthy member of that role in its pod's annotation "status".
+func MemberStatus(role string) string {
+	if role == "primary" {
+		return `{"state":"running","role":"primary","timeline":1,"xlog_location":67108864}`
+	}
+	return `{"state":"running","role":"replica","replication_state":"streaming","timeline":1,"xlog_location":67108864}`
+}
+
 // Slice is the EndpointSlice of a Service with the given labels, and without an endpoint.
 func Slice(service string, labels map[string]string) *discoveryv1.EndpointSlice {
 	labels = maps.Clone(labels) // a slice carries those of its Service

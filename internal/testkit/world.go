@@ -214,8 +214,10 @@ func (w *World) pods(key, name string, want int32, template corev1.PodTemplateSp
 		made := Pod(w.App, template.Labels[naming.LabelComponent], pod)
 		made.Labels, made.Spec = maps.Clone(template.Labels), template.Spec
 		made.Annotations = map[string]string{"made-by": key}
+		maps.Copy(made.Annotations, template.Annotations)
 		if label != nil {
 			made.Labels[naming.LabelRole] = label(i)
+			made.Annotations["status"] = MemberStatus(label(i))
 		}
 		w.put("Pod/"+pod, made, nil)
 	}

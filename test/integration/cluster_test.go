@@ -224,6 +224,10 @@ func (c *cluster) pod(name string, template corev1.PodTemplateSpec, labels map[s
 		pod := &corev1.Pod{ObjectMeta: c.meta(name), Spec: template.Spec}
 		pod.Labels = maps.Clone(template.Labels)
 		maps.Copy(pod.Labels, labels)
+		pod.Annotations = maps.Clone(template.Annotations)
+		if role := labels[naming.LabelRole]; role != "" {
+			pod.Annotations["status"] = testkit.MemberStatus(role)
+		}
 		c.create(pod)
 		return false
 	}

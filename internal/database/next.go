@@ -1,0 +1,447 @@
+package database
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/scalableapp/scalableapp-operator/internal/action"
+)
+
+// The states that a database is in, as status.database and the conditions' reasons tell them.
+const (
+	// StateStarting: the first start is not over.
+	StateStarting = "Starting"
+	// StateNoLeader: nobody takes the writes. Patroni elects, or cannot.
+	StateNoLeader = "NoLeader"
+	// StateDegraded: there is a primary, but a member is away or does not follow.
+	StateDegraded = "Degraded"
+	// StateChanging: all are there, and something is changed.
+	StateChanging = "Changing"
+	// StateSettled: all are there and as wanted.
+	StateSettled = "Settled"
+)
+
+const (
+	// endedFor is how long a container must have been seen ended before its leadership is taken away: a
+	// restart in place comes within a second, and then Patroni itself is quickest.
+	endedFor = time.Second
+	// retryAfter is how soon an action that failed is tried again, once.
+	retryAfter = 15 * time.Second
+	// maxFailures is how often an action is tried before a person is asked.
+	maxFailures = 2
+)
+
+// Decision is what is done next.
+type Decision struct {
+	// State is the state that the database is in.
+	State string
+	// Urgent are actions that keep harm away and wait for nothing.
+	Urgent []action.Action
+	// Action is the one change that is made now, or nil.
+	Action action.Action
+	// Kind and Target say what the change under way is and to which member; "" is none.
+	Kind, Target string
+	// Reason says in words why, or what is waited for.
+	Reason string
+	// Lasting says that nothing goes on without a person.
+	Lasting bool
+	// Refused is why a person's word cannot be done, in words; Handled says that the word has had its answer.
+	Refused string
+	Handled bool
+	// Keep is the number of members that the StatefulSet must keep for now.
+	Keep int32
+	// KeepVolumeSize says that the StatefulSet must still have its old volume claim template.
+	KeepVolumeSize bool
+	// Wake is when to look again if nothing happens until then.
+	Wake time.Duration
+}
+
+// The kinds of changes, as status.database.operation.kind tells them.
+const (
+	KindGrowVolume = "GrowVolume"
+	KindRestart    = "Restart"
+	KindSwitchover = "Switchover"
+	KindResize     = "Resize"
+	KindScaleDown  = "ScaleDown"
+)
+
+// Next decides. It is a ladder: the first rung that has something to say is taken.
+func Next(s Snapshot) Decision {
+	d := Decision{Keep: s.Instances, State: s.state()}
+	if s.Set != nil {
+		d.KeepVolumeSize = true
+	}
+	d.Urgent, d.Wake = s.urgent()
+	for _, rung := range []func(*Snapshot, *Decision) bool{
+		(*Snapshot).growVolumes, (*Snapshot).renewSet, (*Snapshot).scaleDown,
+		(*Snapshot).waitForAction, (*Snapshot).waitForMembers, (*Snapshot).hold, (*Snapshot).word,
+		(*Snapshot).resize, (*Snapshot).shrinkPrimary, (*Snapshot).restartReplica, (*Snapshot).restartPrimary,
+	} {
+		if rung(&s, &d) {
+			break
+		}
+	}
+	s.failures(&d)
+	return d
+}
+
+func (s *Snapshot) state() string {
+	switch {
+	case !s.Initialized:
+		return StateStarting
+	case s.primary() == nil:
+		return StateNoLeader
+	case s.away() != "":
+		return StateDegraded
+	case s.changes():
+		return StateChanging
+	default:
+		return StateSettled
+	}
+}
+
+func (s *Snapshot) changes() bool {
+	return len(s.Members) > int(s.Instances) || slices.ContainsFunc(s.Members, func(m Member) bool {
+		return m.due() != "" || m.Resize != "" || m.State.PendingRestart
+	})
+}
+
+// away says which member is missing or does not follow, "" if none.
+func (s *Snapshot) away() string {
+	for i := range s.Instances {
+		if int(i) >= len(s.Members) {
+			return fmt.Sprintf("%d of %d members exist", len(s.Members), s.Instances)
+		}
+	}
+	for _, m := range s.replicas() {
+		if !m.streams() {
+			return m.Name + " does not follow the primary" + m.words()
+		}
+	}
+	return ""
+}
+
+func (m Member) words() string {
+	switch {
+	case m.Deleting:
+		return " (it is being restarted)"
+	case !m.Ready:
+		return " (it is not ready)"
+	default:
+		return fmt.Sprintf(" (it says: %s)", strings.TrimSpace(m.State.State+" "+m.State.Replication))
+	}
+}
+
+// urgent keeps harm away.
+//
+// A member that lost the leadership while its node was frozen or cut off keeps the label of the primary:
+// clients would go on to be led to it. Patroni takes its own label off and no one else's.
+//
+// A leader whose container the kubelet saw end, or whose pod is gone, is waited for by Patroni until its
+// record runs out (ttl). A standby in step has all that it acknowledged, so the record can be taken away at
+// once: only members that -sync names may become the primary, and the old one, should it live on after all, can
+// acknowledge nothing without that standby. Where commits are not synchronous only the kubelet's word counts.
+func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
+	if s.Leader.Name == "" {
+		return nil, 0
+	}
+	for _, m := range s.Members {
+		if m.Labelled && m.Name != s.Leader.Name {
+			urgent = append(urgent, action.Unlabel{Pod: m.Name, UID: m.UID, Leader: s.Leader.Name})
+		}
+	}
+	leader := s.member(s.Leader.Name)
+	standby := slices.ContainsFunc(s.Members, func(m Member) bool {
+		return m.Name != s.Leader.Name && !m.Deleting && m.Ended.IsZero() &&
+			m.State.State == "running" && (!s.Synchronous || slices.Contains(s.InStep, m.Name))
+	})
+	switch {
+	case !standby || !s.Initialized:
+	case leader == nil && s.Synchronous:
+		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, Why: "its pod is gone"})
+	case leader != nil && !leader.Ended.IsZero():
+		if since := s.Now.Sub(leader.Ended); since >= 0 && since < endedFor {
+			return urgent, endedFor - since
+		}
+		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
+			Why: "the kubelet saw its container end"})
+	}
+	return urgent, 0
+}
+
+// growVolumes comes first, and needs no member to run: a full volume may be why none does.
+func (s *Snapshot) growVolumes(d *Decision) bool {
+	for _, v := range s.Volumes {
+		switch {
+		case v.Requested.Cmp(v.Wanted) < 0:
+			d.Kind, d.Target = KindGrowVolume, v.Name
+			d.Reason = fmt.Sprintf("%s grows from %s to %s", v.Name, v.Requested.String(), v.Wanted.String())
+			d.Action = action.GrowVolume{Claim: v.Name, Size: v.Wanted}
+			return true
+		case v.Trouble != "" && v.Capacity.Cmp(v.Requested) < 0:
+			d.Kind, d.Target, d.Lasting = KindGrowVolume, v.Name, true
+			d.Reason = fmt.Sprintf("%s does not grow to %s: %s", v.Name, v.Requested.String(), v.Trouble)
+			return false // everything else goes on
+		}
+	}
+	return false
+}
+
+// renewSet makes the StatefulSet anew once all volumes ask for the wanted size: its template of volumes, which
+// new members follow, cannot be changed. Its pods stay.
+func (s *Snapshot) renewSet(d *Decision) bool {
+	if s.Set == nil || len(s.Volumes) == 0 || s.Set.VolumeSize.Cmp(s.Volumes[0].Wanted) == 0 {
+		d.KeepVolumeSize = false
+		return false
+	}
+	d.Kind = KindGrowVolume
+	d.Reason = "the StatefulSet is made anew with the new size of volumes; its pods stay"
+	d.Action = action.OrphanSet{UID: s.Set.UID, ResourceVersion: s.Set.ResourceVersion}
+	return true
+}
+
+// scaleDown keeps members until the primary is not among those that go.
+func (s *Snapshot) scaleDown(d *Decision) bool {
+	if s.Set == nil || s.Set.Replicas <= s.Instances {
+		return false
+	}
+	goes := func(name string) bool { return ordinal(name) >= int(s.Instances) }
+	switch primary := s.primary(); {
+	case primary == nil, goes(primary.Name), s.Hold != "":
+		d.Keep = s.Set.Replicas
+		d.Kind, d.Target = KindScaleDown, s.Leader.Name
+		d.Reason = "members go only while there is a primary"
+		if primary == nil {
+			return false
+		}
+		if s.Hold != "" {
+			d.Reason = s.Hold
+			return true
+		}
+		s.switchover(d, func(m *Member) bool { return !goes(m.Name) && m.Outdated == "" },
+			fmt.Sprintf("%s is among the members that go", primary.Name))
+		return true
+	default:
+		return false
+	}
+}
+
+func ordinal(pod string) int {
+	n := 0
+	for _, r := range pod[strings.LastIndexByte(pod, '-')+1:] {
+		n = n*10 + int(r-'0')
+	}
+	return n
+}
+
+// waitForAction lets what was begun come to its end.
+func (s *Snapshot) waitForAction(d *Decision) bool {
+	for _, m := range s.Members {
+		switch {
+		case m.Deleting:
+			d.Kind, d.Target, d.Reason = KindRestart, m.Name, m.Name+" is being restarted"
+			return true
+		case m.Resizing && m.Resize == "" && m.ResizeRefused == "":
+			d.Kind, d.Target, d.Reason = KindResize, m.Name, "the node resizes "+m.Name
+			return true
+		}
+	}
+	return false
+}
+
+// waitForMembers changes nothing while a member is away, but a member that is away and outdated itself: the
+// new template may be what mends it.
+func (s *Snapshot) waitForMembers(d *Decision) bool {
+	if !s.Initialized {
+		d.Reason = "the database is started for the first time"
+		return true
+	}
+	for _, m := range s.replicas() {
+		if !m.Ready && m.Outdated != "" && s.primary() != nil {
+			d.restart(m, m.Outdated)
+			return true
+		}
+	}
+	if s.primary() == nil {
+		if m := s.member(s.Leader.Name); m != nil && !m.Ready && m.Outdated != "" && len(s.Members) == 1 {
+			d.restart(m, m.Outdated)
+			return true
+		}
+		d.Reason = "nobody takes the writes: Patroni elects"
+		return true
+	}
+	if away := s.away(); away != "" && s.Instances > 1 {
+		d.Reason = away
+		return true
+	}
+	return false
+}
+
+func (d *Decision) restart(m *Member, why string) {
+	d.Kind, d.Target, d.Reason = KindRestart, m.Name, fmt.Sprintf("%s is restarted: %s", m.Name, why)
+	d.Action = action.DeletePod{Pod: m.Name, UID: m.UID, Why: why}
+}
+
+// hold lets nothing begin that can wait.
+func (s *Snapshot) hold(d *Decision) bool {
+	if s.Hold == "" || (!s.changes() && s.Word.Token == "") {
+		return false
+	}
+	d.Reason = s.Hold
+	return true
+}
+
+// word does what a person asked for.
+func (s *Snapshot) word(d *Decision) bool {
+	if s.Word.Token == "" || !s.Word.Switchover {
+		return false
+	}
+	to := s.Word.To
+	switch {
+	case s.Word.From != s.Leader.Name:
+		d.Handled = true
+		if to != "" && to != s.Leader.Name {
+			d.Refused = fmt.Sprintf("%s is the primary, not %s: ask again", s.Leader.Name, s.Word.From)
+		}
+		return false
+	case to != "" && s.member(to) == nil:
+		d.Handled, d.Refused = true, fmt.Sprintf("there is no member %s", to)
+		return false
+	}
+	fit := func(m *Member) bool { return to == "" || m.Name == to }
+	if s.candidate(fit) == nil {
+		d.Handled, d.Refused = true, s.noCandidate(to)
+		return false
+	}
+	s.switchover(d, fit, "a person asked for it")
+	return true
+}
+
+func (s *Snapshot) noCandidate(to string) string {
+	who := "no standby"
+	if to != "" {
+		who = to + " is not one that"
+	}
+	if s.Synchronous {
+		return who + " is in step with the primary, so a switchover could lose commits: wait until status.database.synchronous names it"
+	}
+	return who + " follows the primary"
+}
+
+func (s *Snapshot) switchover(d *Decision, fit func(*Member) bool, why string) {
+	d.Kind, d.Target = KindSwitchover, s.Leader.Name
+	to := s.candidate(fit)
+	if to == nil {
+		d.Reason = fmt.Sprintf("a switchover from %s is due (%s), but %s", s.Leader.Name, why, s.noCandidate(""))
+		return
+	}
+	d.Target = to.Name
+	d.Reason = fmt.Sprintf("switchover from %s to %s: %s", s.Leader.Name, to.Name, why)
+	d.Action = action.Switchover{Leader: s.Leader.Name, Candidate: to.Name, Why: why}
+}
+
+// resize changes the resources of running pods, replicas first.
+func (s *Snapshot) resize(d *Decision) bool {
+	for _, m := range s.changeOrder() {
+		if m.Resize != "" && m.due() == "" {
+			d.Kind, d.Target = KindResize, m.Name
+			d.Reason = fmt.Sprintf("%s is resized without a restart: %s", m.Name, m.Resize)
+			d.Action = action.ResizePod{Pod: m.Name, UID: m.UID}
+			return true
+		}
+	}
+	return false
+}
+
+// changeOrder are the replicas, then the primary.
+func (s *Snapshot) changeOrder() []*Member {
+	order := s.replicas()
+	if primary := s.primary(); primary != nil {
+		order = append(order, primary)
+	}
+	return order
+}
+
+// due is why a member has to be made anew, "" if it need not.
+func (m *Member) due() string {
+	if m.Outdated == "" && m.ResizeRefused != "" {
+		return "the node cannot resize it in place: " + m.ResizeRefused
+	}
+	return m.Outdated
+}
+
+// shrinkPrimary restarts the primary first, and in place, where a setting gets smaller that standbys may not
+// have smaller than it: they go on with the old value until they have seen the new one in the log. A switchover
+// would not help, because the next primary runs with the old one too.
+func (s *Snapshot) shrinkPrimary(d *Decision) bool {
+	primary := s.primary()
+	if !primary.State.PendingRestart || !primary.State.Shrinks || primary.due() != "" {
+		return false
+	}
+	d.restartPostgres(primary, settingsWait+"; a setting that gets smaller has to do so on the primary first")
+	return true
+}
+
+func (d *Decision) restartPostgres(m *Member, why string) {
+	d.Kind, d.Target, d.Reason = KindRestart, m.Name, m.Name+" restarts PostgreSQL: "+why
+	d.Action = action.RestartPostgres{Pod: m.Name, UID: m.UID, Why: why}
+}
+
+const settingsWait = "changed settings wait for a restart"
+
+func (s *Snapshot) restartReplica(d *Decision) bool {
+	for _, m := range s.replicas() {
+		switch {
+		case m.due() != "":
+			d.restart(m, m.due())
+			return true
+		case m.State.PendingRestart:
+			d.restartPostgres(m, settingsWait)
+			return true
+		}
+	}
+	return false
+}
+
+// restartPrimary comes last: after a switchover the old primary is a replica like any other. The only member
+// there is has nobody to hand over to.
+func (s *Snapshot) restartPrimary(d *Decision) bool {
+	primary := s.primary()
+	why := primary.due()
+	if why == "" && primary.State.PendingRestart {
+		why = settingsWait
+	}
+	switch {
+	case why == "":
+		return false
+	case len(s.Members) > 1:
+		s.switchover(d, func(m *Member) bool { return m.due() == "" && !m.State.PendingRestart }, fmt.Sprintf("%s has to restart: %s", primary.Name, why))
+	case primary.due() != "":
+		d.restart(primary, why)
+	default:
+		d.restartPostgres(primary, why)
+	}
+	return true
+}
+
+// failures tries an action that failed once more after a while, and then leaves it to a person.
+func (s *Snapshot) failures(d *Decision) {
+	if d.Action == nil || s.Failed == 0 || s.FailedAction != d.Action.String() {
+		return
+	}
+	switch wait := retryAfter - s.Now.Sub(s.FailedTime); {
+	case s.Failed >= maxFailures && s.Word.Switchover && d.Kind == KindSwitchover:
+		d.Action, d.Handled = nil, true
+		d.Refused = fmt.Sprintf("the switchover failed %d times", s.Failed)
+		d.Kind, d.Target = "", ""
+	case s.Failed >= maxFailures:
+		d.Action, d.Lasting = nil, true
+		d.Reason += fmt.Sprintf("; it failed %d times and is not tried again until the spec or the word of a person changes", s.Failed)
+	case wait > 0:
+		d.Action = nil
+		d.Wake = wait
+		d.Reason += "; it failed and is tried again soon"
+	}
+}

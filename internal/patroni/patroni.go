@@ -1,0 +1,82 @@
+// Package patroni asks Patroni's REST API for what only it may do: hand the leadership over, restart
+// PostgreSQL. What members say of themselves is read from their pods' annotations, so nothing is asked for that.
+package patroni
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// port is the port of the REST API.
+const port = "8008"
+
+// Client speaks to the members of databases.
+type Client struct {
+	// HTTP is the client to use; nil is one with the default transport.
+	HTTP *http.Client
+	// Port is another port than Patroni's 8008; tests have theirs.
+	Port string
+}
+
+// Member is a member's REST API and the way in.
+type Member struct{ Host, User, Password string }
+
+// timeouts: a switchover waits for the shutdown checkpoint, a restart for PostgreSQL to end and to come up.
+const (
+	switchoverTimeout = 40 * time.Second
+	restartTimeout    = 90 * time.Second
+)
+
+// Switchover has the leader hand over to the candidate. It returns when the candidate is the leader; any other
+// answer than that is an error in Patroni's words, for example 412 when the candidate is not in step.
+func (c *Client) Switchover(ctx context.Context, m Member, leader, candidate string) error {
+	return c.post(ctx, m, "/switchover", switchoverTimeout, map[string]any{"leader": leader, "candidate": candidate})
+}
+
+// Restart restarts PostgreSQL in the member.
+func (c *Client) Restart(ctx context.Context, m Member) error {
+	return c.post(ctx, m, "/restart", restartTimeout, map[string]any{"timeout": "60s"})
+}
+
+func (c *Client) post(ctx context.Context, m Member, path string, timeout time.Duration, body any) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	at := c.Port
+	if at == "" {
+		at = port
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+net.JoinHostPort(m.Host, at)+path, bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.SetBasicAuth(m.User, m.Password)
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	said, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("patroni answered %s with %d: %s", path, response.StatusCode, strings.TrimSpace(string(said)))
+	}
+	return nil
+}
