@@ -37,27 +37,35 @@ func databaseBinding(in Input) []Object {
 	if password == "" || passwordRO == "" {
 		return nil
 	}
+	// sslmode is said, because drivers differ in what they do without it.
+	options := "sslmode=disable"
+	if bindsTLS(in) {
+		options = verifyFull(path.Join(bindingRoot, "database"))
+	}
 	host := serviceHost(in.App, naming.DatabaseReadWrite(in.App))
 	hostRO := serviceHost(in.App, naming.DatabaseReadOnly(in.App))
-	return []Object{bindingSecret(in, naming.ComponentDatabase, naming.DatabaseBinding(in.App), map[string]string{
+	values := map[string]string{
 		"type":        "postgresql",
 		"host":        host,
 		"port":        strconv.Itoa(postgresPort),
 		"database":    postgresDatabase,
 		"username":    postgresUser,
 		"password":    password,
-		"uri":         postgresURI(postgresUser, password, host),
+		"uri":         postgresURI(postgresUser, password, host, options),
 		"host-ro":     hostRO,
 		"username-ro": postgresReader,
 		"password-ro": passwordRO,
-		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO),
-	})}
+		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO, options),
+	}
+	if ca := secretValue(in, naming.DatabaseAuthority(in.App), keyAuthority); ca != "" && bindsTLS(in) {
+		values[keyAuthority] = ca
+	}
+	return []Object{bindingSecret(in, naming.ComponentDatabase, naming.DatabaseBinding(in.App), values)}
 }
 
 // postgresURI needs no escapes: names are the operator's own and passwords are hexadecimal.
-func postgresURI(user, password, host string) string {
-	// sslmode is said, because drivers differ in what they do without it. TLS comes with the app's CA.
-	return fmt.Sprintf("postgresql://%s:%s@%s:%d/%s?sslmode=disable", user, password, host, postgresPort, postgresDatabase)
+func postgresURI(user, password, host, options string) string {
+	return fmt.Sprintf("postgresql://%s:%s@%s:%d/%s?%s", user, password, host, postgresPort, postgresDatabase, options)
 }
 
 func redisBinding(in Input, r redis) []Object {

@@ -62,7 +62,7 @@ func withAll(spec *v1alpha1.ScalableAppSpec) {
 // settle lets the operator see the Secrets that it has made.
 func settle(t *testing.T, in Input) Input {
 	t.Helper()
-	for _, object := range Credentials(in) {
+	for _, object := range append(Credentials(in), Certificates(in)...) {
 		secret := &corev1.Secret{}
 		if err := json.Unmarshal(marshal(t, object), secret); err != nil {
 			t.Fatal(err)
@@ -98,7 +98,7 @@ func marshal(t *testing.T, object Object) []byte {
 
 func dataTier(in Input) []Object {
 	var all []Object
-	for _, part := range [][]Object{Credentials(in), Postgres(in), Redis(in), Bindings(in), NetworkPolicies(in)} {
+	for _, part := range [][]Object{Credentials(in), Certificates(in), Postgres(in), Redis(in), Bindings(in), NetworkPolicies(in)} {
 		all = append(all, part...)
 	}
 	return all

@@ -20,8 +20,10 @@ func (b *builder) objects() []components.Object {
 	var objects []components.Object
 	for _, part := range []func(components.Input) []components.Object{
 		components.Credentials,
+		components.Certificates,
 		components.NetworkPolicies, // before the pods that they protect
 		components.Postgres,
+		components.Backup,
 		components.Redis,
 		components.Bindings,
 		components.App,
@@ -213,6 +215,9 @@ func (b *builder) kept() map[string]bool {
 	if b.app.Spec.Database != nil && b.app.Spec.Database.Postgres != nil {
 		keep("Secret", naming.DatabaseCredentials(b.app))
 		keep("Secret", naming.DatabaseBinding(b.app))
+		keep("Secret", naming.DatabaseAuthority(b.app))
+		keep("Secret", naming.DatabaseTLS(b.app))
+		keep("Secret", naming.BackupTLS(b.app))
 		for _, record := range naming.PatroniRecords(b.app) {
 			keep("ConfigMap", record)
 		}
