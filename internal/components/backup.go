@@ -200,7 +200,7 @@ func memberSettings() string {
 	text, err := json.Marshal(object{"postgresql": object{"parameters": map[string]string{
 		"ssl": "on", "ssl_cert_file": postgresTLSDir + "/" + keyTLSCertificate, "ssl_key_file": postgresTLSDir + "/" + keyTLSKey,
 		"ssl_ca_file":  postgresTLSDir + "/" + keyAuthority,
-		"archive_mode": "on", "archive_command": `/usr/local/bin/archive-wal "%p"`,
+		"archive_mode": "on", "archive_command": `/usr/local/bin/pgbackrest-archive "%p"`,
 	}}})
 	if err != nil {
 		panic("components: the members' settings cannot be written: " + err.Error()) // only strings
