@@ -30,6 +30,9 @@ func Backup(in Input) []Object {
 	if backup.Spec(in.App) == nil {
 		return nil
 	}
+	if in.Observed.StatefulSet(naming.Database(in.App)) == nil && backup.RestoreObstacle(in.App, in.Observed).Reason != "" {
+		return nil // there is no database to make backups of
+	}
 	return append(backupAccount(in), backupRecord(in), backupService(in), backupStatefulSet(in))
 }
 

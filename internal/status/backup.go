@@ -25,6 +25,10 @@ func backupReady(in Input) verdict {
 	if spec == nil {
 		return verdict{}
 	}
+	if v, stands := restoreObstacle(in); stands {
+		v.kind, v.aside = kind, true
+		return v
+	}
 	if v := storeSecret(in, spec); v.reason != "" {
 		return v
 	}
