@@ -56,7 +56,7 @@ func backupPolicies(in Input, members *peer) []Object {
 	}
 	if source := in.Observed.Source; source != nil && source.App != nil {
 		objects = append(objects, Object{Intent: networkingv1ac.NetworkPolicy(naming.Restore(in.App), in.App.Namespace).
-			WithLabels(labels(in.App, naming.ComponentDatabase)).
+			WithLabels(labels(in.App, naming.ComponentBackup)).
 			WithOwnerReferences(owner(in.App)).
 			WithSpec(networkingv1ac.NetworkPolicySpec().
 				WithPodSelector(matchLabels(naming.Selector(source.App, naming.ComponentBackup))).
