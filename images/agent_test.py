@@ -64,6 +64,8 @@ class Words(unittest.TestCase):
 """
         self.assertEqual(agent.error_of(refused), "[039]: HTTP request failed with 403 (Forbidden): SignatureDoesNotMatch: Check your key.")
         self.assertEqual(agent.error_of("P00  ERROR: [068]: one\n  two\nP00   INFO: end"), "[068]: one two")
+        again = "[HostConnectError] unable to connect to 's3:443': [111] Connection refused\n[HostConnectError] on 10 retries from 103-15001ms: x"
+        self.assertEqual(agent.plain(again), "[HostConnectError] unable to connect to 's3:443': [111] Connection refused")
         self.assertEqual(agent.error_of(""), "pgbackrest ended without a word")
 
     def test_reasons(self):

@@ -70,7 +70,7 @@ func (f *ini) set(pairs ...string) {
 func (f *ini) common(app *v1alpha1.ScalableApp) {
 	f.section("global")
 	f.set("log-level-console", "warn", "log-level-file", "off",
-		"lock-path", "/tmp/pgbackrest", "compress-type", "zst", "process-max", "2", "io-timeout", "60",
+		"lock-path", "/tmp/pgbackrest", "compress-type", "zst", "process-max", "2", "io-timeout", "15",
 		"tls-server-address", "*", "tls-server-port", strconv.Itoa(pgbackrestPort),
 		"tls-server-cert-file", pgbackrestTLSDir+"/"+keyTLSCertificate,
 		"tls-server-key-file", pgbackrestTLSDir+"/"+keyTLSKey,
