@@ -24,6 +24,9 @@ func databaseReady(in Input) verdict {
 	case spec.External != nil:
 		return externalDatabase(in)
 	}
+	if v, stands := restoreObstacle(in); stands {
+		return v
+	}
 	v := members(in, server{
 		kind: kind, name: naming.Database(in.App), component: naming.ComponentDatabase,
 		wanted: spec.Postgres.Instances, class: spec.Postgres.Storage.StorageClassName, ordered: true,
@@ -125,6 +128,7 @@ func databaseStatus(in Input) *v1alpha1.DatabaseStatus {
 			}
 		}
 	}
+	status.Backup = backupStatus(in)
 	status.Operation = operation(in)
 	status.HandledAction, status.RefusedMessage = handledAction(in)
 	return status
