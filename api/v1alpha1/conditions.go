@@ -107,4 +107,26 @@ const (
 	ReasonUnschedulable = "Unschedulable"
 	// ReasonNeverReady: pods run but their readiness probe fails.
 	ReasonNeverReady = "NeverReady"
+	// ReasonRestoreImpossible: the database cannot be restored as the spec wants it.
+	ReasonRestoreImpossible = "RestoreImpossible"
+	// ReasonRepositoryUnavailable: the repository of the backups does not answer, or not as it should.
+	ReasonRepositoryUnavailable = "RepositoryUnavailable"
+	// ReasonRepositoryFull: the repository of the backups has no room left.
+	ReasonRepositoryFull = "RepositoryFull"
+	// ReasonRepositoryMismatch: the repository holds the backups of another database.
+	ReasonRepositoryMismatch = "RepositoryMismatch"
+	// ReasonCredentialsRefused: the object store refuses the keys.
+	ReasonCredentialsRefused = "CredentialsRefused"
+	// ReasonArchiveFailing: the write-ahead log cannot be archived.
+	ReasonArchiveFailing = "ArchiveFailing"
+	// ReasonArchiveGap: a part of the write-ahead log was given up, because it would have filled the volume.
+	ReasonArchiveGap = "ArchiveGap"
+	// ReasonArchiveOff: archiving begins when the instances have been restarted.
+	ReasonArchiveOff = "ArchiveOff"
+	// ReasonBackupFailed: the last backup failed.
+	ReasonBackupFailed = "BackupFailed"
+	// ReasonScheduleInvalid: a schedule cannot be understood.
+	ReasonScheduleInvalid = "ScheduleInvalid"
+	// ReasonDatabaseUnavailable: the primary cannot be asked about its archive.
+	ReasonDatabaseUnavailable = "DatabaseUnavailable"
 )

@@ -121,6 +121,7 @@ type PoolerSpec struct {
 
 // BackupSpec says where backups are kept, when they are made and for how long.
 // +kubebuilder:validation:XValidation:rule="!(has(self.volume) && has(self.s3))",message="set one of backup.volume and backup.s3; remove the other"
+// +kubebuilder:validation:XValidation:rule="has(self.s3) == has(oldSelf.s3)",message="backups cannot move between a volume and s3: remove database.postgres.backup, then set it with the other; the new repository starts with a full backup"
 type BackupSpec struct {
 	// volume keeps the backups on a volume of their own. Left out together with s3, a volume as large as
 	// the database's.
@@ -136,6 +137,7 @@ type BackupSpec struct {
 	// +kubebuilder:default="0 2 * * 0"
 	// +kubebuilder:validation:MinLength=9
 	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*,/-]+( [0-9*,/-]+){4}$')",message="a schedule has cron's five fields (minute, hour, day of the month, month, day of the week), each of numbers, *, ranges, lists and steps, for example '0 2 * * 0'"
 	FullSchedule string `json:"fullSchedule,omitempty"`
 
 	// differentialSchedule is when a backup of what changed since the last full one is made.
@@ -143,6 +145,7 @@ type BackupSpec struct {
 	// +kubebuilder:default="0 2 * * 1-6"
 	// +kubebuilder:validation:MinLength=9
 	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*,/-]+( [0-9*,/-]+){4}$')",message="a schedule has cron's five fields (minute, hour, day of the month, month, day of the week), each of numbers, *, ranges, lists and steps, for example '0 2 * * 0'"
 	DifferentialSchedule string `json:"differentialSchedule,omitempty"`
 
 	// retainFull is the number of full backups that are kept, with all that is needed to restore to any

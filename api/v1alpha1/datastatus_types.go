@@ -109,7 +109,16 @@ type BackupStatus struct {
 	// +optional
 	ArchivedTime *metav1.Time `json:"archivedTime,omitempty"`
 
-	// message says in words what is wrong, if anything is.
+	// running is the kind of backup that is being made: full or diff.
+	// +optional
+	Running string `json:"running,omitempty"`
+
+	// handledRequest is the last request for a backup (the annotation apps.scalableapp.dev/backup) that was
+	// carried out.
+	// +optional
+	HandledRequest string `json:"handledRequest,omitempty"`
+
+	// message says in words what is wrong, or else how the last request ended.
 	// +optional
 	Message string `json:"message,omitempty"`
 }

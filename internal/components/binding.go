@@ -38,13 +38,18 @@ func databaseBinding(in Input) []Object {
 	if password == "" || passwordRO == "" {
 		return nil
 	}
+	// sslmode is said, because drivers differ in what they do without it.
+	options := "sslmode=disable"
+	if bindsTLS(in) {
+		options = verifyFull(path.Join(bindingRoot, "database"))
+	}
 	host := serviceHost(in.App, naming.DatabaseReadWrite(in.App))
 	hostRO := serviceHost(in.App, naming.DatabaseReadOnly(in.App))
 	values := map[string]string{}
 	if wantsPooler(in.App) {
 		// Past the pooler, for what needs a session of its own: migrations, LISTEN, advisory locks.
 		values["host-direct"] = host
-		values["uri-direct"] = postgresURI(postgresUser, password, host)
+		values["uri-direct"] = postgresURI(postgresUser, password, host, options)
 		host = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadWrite))
 		hostRO = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadOnly))
 	}
@@ -55,19 +60,21 @@ func databaseBinding(in Input) []Object {
 		"database":    postgresDatabase,
 		"username":    postgresUser,
 		"password":    password,
-		"uri":         postgresURI(postgresUser, password, host),
+		"uri":         postgresURI(postgresUser, password, host, options),
 		"host-ro":     hostRO,
 		"username-ro": postgresReader,
 		"password-ro": passwordRO,
-		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO),
+		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO, options),
 	})
+	if ca := secretValue(in, naming.DatabaseAuthority(in.App), keyAuthority); ca != "" && bindsTLS(in) {
+		values[keyAuthority] = ca
+	}
 	return []Object{bindingSecret(in, naming.ComponentDatabase, naming.DatabaseBinding(in.App), values)}
 }
 
 // postgresURI needs no escapes: names are the operator's own and passwords are hexadecimal.
-func postgresURI(user, password, host string) string {
-	// sslmode is said, because drivers differ in what they do without it. TLS comes with the app's CA.
-	return fmt.Sprintf("postgresql://%s:%s@%s:%d/%s?sslmode=disable", user, password, host, postgresPort, postgresDatabase)
+func postgresURI(user, password, host, options string) string {
+	return fmt.Sprintf("postgresql://%s:%s@%s:%d/%s?%s", user, password, host, postgresPort, postgresDatabase, options)
 }
 
 func redisBinding(in Input, r redis) []Object {

@@ -23,6 +23,9 @@ func TestCredentialsAreMadeOnce(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, secret := range settle(t, in).Observed.Secrets {
+		if secret.Type == corev1.SecretTypeTLS || secret.Name == "shop-db-ca" {
+			continue
+		}
 		for key, value := range secret.Data {
 			if len(value) != 32 || seen[string(value)] {
 				t.Errorf("%s/%s: %d characters, or the same as another", secret.Name, key, len(value))

@@ -10,6 +10,7 @@ import (
 	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/backup"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
@@ -31,13 +32,16 @@ func NetworkPolicies(in Input) []Object {
 		networkingv1ac.NetworkPolicyIngressRule().WithPorts(appPorts()...))}
 	if wantsPostgres(in.App) {
 		members := componentPeer(in.App, naming.ComponentDatabase)
-		database := slices.Concat(clients, []*peer{members})
+		backups := componentPeer(in.App, naming.ComponentBackup)
+		database := slices.Concat(clients, []*peer{members, backups})
 		// Whether or not the spec asks for poolers: those of a revision that still runs may be there.
 		database = append(database, componentPeer(in.App, naming.ComponentPooler))
 		objects = append(objects, networkPolicy(in, naming.ComponentDatabase, naming.Database(in.App),
 			ingress(database, postgresPort),
 			// Patroni's API can switch over and restart: for members and the operator alone.
-			ingress(slices.Concat([]*peer{members}, operatorPeers(in)), patroniPort)))
+			ingress(slices.Concat([]*peer{members}, operatorPeers(in)), patroniPort),
+			ingress([]*peer{backups}, pgbackrestPort)))
+		objects = append(objects, backupPolicies(in, members)...)
 	}
 	if wantsPooler(in.App) {
 		objects = append(objects, networkPolicy(in, naming.ComponentPooler, naming.PoolerUsers(in.App),
@@ -46,6 +50,25 @@ func NetworkPolicies(in Input) []Object {
 	for _, r := range redises(in.App) {
 		objects = append(objects, networkPolicy(in, r.component, r.name,
 			ingress(slices.Concat(clients, operatorPeers(in)), redisPort)))
+	}
+	return objects
+}
+
+// backupPolicies let the members archive to the repository on a volume; while a database is restored, those of
+// that one too, by a policy of its own: the other app is not touched.
+func backupPolicies(in Input, members *peer) []Object {
+	var objects []Object
+	if backup.Spec(in.App) != nil {
+		objects = append(objects, networkPolicy(in, naming.ComponentBackup, naming.Backup(in.App), ingress([]*peer{members}, pgbackrestPort)))
+	}
+	if source := in.Observed.Source; source != nil && source.App != nil {
+		objects = append(objects, Object{Intent: networkingv1ac.NetworkPolicy(naming.Restore(in.App), in.App.Namespace).
+			WithLabels(labels(in.App, naming.ComponentBackup)).
+			WithOwnerReferences(owner(in.App)).
+			WithSpec(networkingv1ac.NetworkPolicySpec().
+				WithPodSelector(matchLabels(naming.Selector(source.App, naming.ComponentBackup))).
+				WithPolicyTypes(networkingv1.PolicyTypeIngress).
+				WithIngress(ingress([]*peer{members}, pgbackrestPort)))})
 	}
 	return objects
 }

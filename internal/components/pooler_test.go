@@ -29,8 +29,9 @@ func TestPoolersNeedTheirPasswordsFirst(t *testing.T) {
 func TestMissingPasswordsAreAdded(t *testing.T) {
 	in := settle(t, testInput(withPostgres))
 	withPooler(&in.App.Spec)
-	in.Observed.Secrets[0].ResourceVersion = "77"
-	before := in.Observed.Secrets[0].DeepCopy()
+	seen := in.Observed.Secret(naming.DatabaseCredentials(in.App))
+	seen.ResourceVersion = "77"
+	before := seen.DeepCopy()
 
 	objects := Credentials(in)
 	if len(objects) != 1 || objects[0].Mode != Applied || objects[0].IfVersion != "77" {

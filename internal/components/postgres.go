@@ -12,6 +12,7 @@ import (
 	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
+	"github.com/scalableapp/scalableapp-operator/internal/backup"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
@@ -30,6 +31,7 @@ const (
 	patroniUser         = "patroni"
 
 	postgresDataDir = "/var/lib/postgresql/data"
+	pgData          = postgresDataDir + "/pgdata"
 	postgresRunDir  = "/run/postgresql"
 
 	rolePrimary = "primary"
@@ -47,13 +49,16 @@ func Postgres(in Input) []Object {
 	}
 	objects := []Object{
 		serviceAccount(in), role(in), roleBinding(in),
-		databaseConfig(in),
+		databaseConfig(in), backupConfig(in),
 		databasePods(in), databaseReadWrite(in), databaseReadOnly(in),
 	}
 	if in.App.Spec.Database.Postgres.Instances > 1 {
 		objects = append(objects, databaseBudget(in))
 	}
 	objects = append(objects, patroniRecords(in)...)
+	if in.Observed.StatefulSet(naming.Database(in.App)) == nil && backup.RestoreObstacle(in.App, in.Observed).Reason != "" {
+		return objects // a database that was asked for with another's data must not start without
+	}
 	// Last, so that all is there that a pod needs. It is wanted whatever was seen: a StatefulSet that is
 	// left out of a pass is deleted, and its volumes may go with it.
 	return append(objects, databaseStatefulSet(in))

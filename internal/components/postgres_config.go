@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/backup"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
@@ -31,7 +32,9 @@ func databaseConfig(in Input) Object {
 		WithLabels(labels(in.App, naming.ComponentDatabase)).
 		WithAnnotations(map[string]string{naming.AnnotationBootstrap: mode}).
 		WithOwnerReferences(owner(in.App)).
-		WithData(map[string]string{patroniFile: patroniConfig(in.App, mode == bootstrapAllowed)})}
+		WithData(map[string]string{
+			patroniFile: patroniConfig(in.App, mode == bootstrapAllowed), memberFile: memberSettings(),
+		})}
 }
 
 type object = map[string]any
@@ -54,7 +57,7 @@ func patroniConfig(app *v1alpha1.ScalableApp, bootstrap bool) string {
 		"restapi": object{"listen": fmt.Sprintf("0.0.0.0:%d", patroniPort)},
 		"postgresql": object{
 			"listen":   fmt.Sprintf("0.0.0.0:%d", postgresPort),
-			"data_dir": postgresDataDir + "/pgdata",
+			"data_dir": pgData,
 			"bin_dir":  fmt.Sprintf("/usr/lib/postgresql/%d/bin", version(app)),
 			"pgpass":   postgresRunDir + "/.pgpass",
 			// By the socket the superuser is known by its uid: kept volumes have other passwords.
@@ -79,12 +82,17 @@ func patroniConfig(app *v1alpha1.ScalableApp, bootstrap bool) string {
 		"watchdog": object{"mode": "off"},
 	}
 	if bootstrap {
-		config["bootstrap"] = object{
+		first := object{
 			"dcs": dynamicConfig(app.Spec.Database.Postgres),
 			"initdb": []any{object{"encoding": "UTF8"}, object{"locale": "C.UTF-8"}, "data-checksums",
 				object{"auth-local": "peer"}, object{"auth-host": "scram-sha-256"}},
 			"post_bootstrap": "/usr/local/bin/post-bootstrap",
 		}
+		if backup.RestoreSpec(app) != nil {
+			first["method"] = "backup"
+			first["backup"] = object{"command": "/usr/local/bin/restore-backup", "no_params": true}
+		}
+		config["bootstrap"] = first
 	}
 	text, err := yaml.Marshal(config)
 	if err != nil {
@@ -151,6 +159,10 @@ func parameters(postgres *v1alpha1.PostgresSpec) map[string]string {
 		// reads is given up before it fills the volume.
 		"max_wal_size":           megabytes(min(max(share(postgres.Storage.Size, 20), 64*mebi), 4096*mebi)),
 		"max_slot_wal_keep_size": megabytes(max(share(postgres.Storage.Size, 40), 64*mebi)),
+	}
+	if postgres.Backup != nil {
+		// What was committed can be restored a minute later, however little is written.
+		parameters["archive_timeout"] = "60s"
 	}
 	maps.Copy(parameters, userParameters(postgres))
 	return parameters

@@ -66,7 +66,7 @@ func databaseTemplate(in Input) *corev1ac.PodTemplateSpecApplyConfiguration {
 				WithTopologyKey(corev1.LabelHostname).
 				WithWhenUnsatisfiable(corev1.ScheduleAnyway).
 				WithLabelSelector(matchLabels(databaseSelector(in)))).
-			WithContainers(postgresContainer(in)).
+			WithContainers(postgresContainer(in), memberServer(in)).
 			WithVolumes(postgresVolumes(in)...))
 }
 
@@ -75,7 +75,7 @@ const DatabaseContainer = "postgres"
 
 // databaseTemplateVersion is raised when a change of the template is worth a restart of every database. Other
 // changes of a later operator are taken up by pods as they come: an upgrade of the operator restarts nothing.
-const databaseTemplateVersion = 1
+const databaseTemplateVersion = 2 // TLS, and pgBackRest beside PostgreSQL
 
 // databaseShape is what a running pod is held against: the image and the version of the template. Settings
 // are Patroni's to change, and resources can change in a running pod.
@@ -104,6 +104,7 @@ func postgresContainer(in Input) *corev1ac.ContainerApplyConfiguration {
 	return corev1ac.Container().
 		WithName(DatabaseContainer).
 		WithImage(in.Images.Postgres).
+		WithArgs(patroniDir). // all its files; pods of an older operator read patroni.yml alone
 		WithPorts(containerPort("postgres", postgresPort), containerPort("patroni", patroniPort)).
 		WithEnv(postgresEnv(in)...).
 		WithResources(resourcesOr(resources, nil, nil)).
@@ -121,7 +122,20 @@ func postgresContainer(in Input) *corev1ac.ContainerApplyConfiguration {
 			mount("credentials", credentialsDir).WithReadOnly(true),
 			mount("run", postgresRunDir),
 			mount("tmp", "/tmp"),
-			mount("shm", "/dev/shm"))
+			mount("shm", "/dev/shm")).
+		WithVolumeMounts(pgbackrestMounts()...).
+		WithVolumeMounts(readOnly(tlsVolume, postgresTLSDir))
+}
+
+// memberServer lets the backup pod read a member's files, and has PostgreSQL take up a renewed certificate.
+// It is there with and without backups, so that switching them on makes no pod anew.
+func memberServer(in Input) *corev1ac.ContainerApplyConfiguration {
+	return pgbackrestServer(in).
+		WithArgs("--postgres").
+		WithVolumeMounts(
+			readOnly(dataVolume, postgresDataDir),
+			corev1ac.VolumeMount().WithName("run").WithMountPath(postgresRunDir),
+			readOnly(tlsVolume, postgresTLSDir))
 }
 
 func patroniProbe(path string, period, failures int32) *corev1ac.ProbeApplyConfiguration {
@@ -154,6 +168,7 @@ func postgresEnv(in Input) []*corev1ac.EnvVarApplyConfiguration {
 		secretEnv("PATRONI_REWIND_PASSWORD", secret, keyRewindPassword),
 		value("PATRONI_RESTAPI_USERNAME", patroniUser),
 		secretEnv("PATRONI_RESTAPI_PASSWORD", secret, keyRestAPIPassword),
+		value("BACKUP_STANZA", naming.Stanza(in.App)),
 		value("APP_DATABASE", postgresDatabase),
 		value("APP_OWNER", postgresOwner),
 		value("APP_USER", postgresUser),
@@ -167,6 +182,9 @@ func postgresVolumes(in Input) []*corev1ac.VolumeApplyConfiguration {
 	return []*corev1ac.VolumeApplyConfiguration{
 		volume().WithName("config").WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(naming.DatabaseConfig(in.App))),
 		volume().WithName("credentials").WithSecret(corev1ac.SecretVolumeSource().WithSecretName(naming.DatabaseCredentials(in.App))),
+		secretVolume("pgbackrest", naming.BackupConfig(in.App)),
+		secretVolume("pgbackrest-tls", naming.BackupTLS(in.App)),
+		secretVolume(tlsVolume, naming.DatabaseTLS(in.App)),
 		volume().WithName("run").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		volume().WithName("tmp").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		// Without a /dev/shm that it can write Patroni looks healthy and never fails over.

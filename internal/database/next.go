@@ -51,6 +51,8 @@ type Decision struct {
 	Reason string
 	// Lasting says that nothing goes on without a person.
 	Lasting bool
+	// Stuck says that nobody takes the writes, and that it does not pass by itself.
+	Stuck bool
 	// Refused is why a person's word cannot be done, in words; Handled says that the word has had its answer.
 	Refused string
 	Handled bool
@@ -279,7 +281,7 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 			d.restart(m, m.Outdated)
 			return true
 		}
-		d.Reason = s.noLeader()
+		d.Reason, d.Stuck = s.noLeader()
 		return true
 	}
 	if away := s.away(); away != "" && s.Instances > 1 {
@@ -289,8 +291,8 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 	return false
 }
 
-// noLeader says why nobody takes the writes, as far as it can be seen.
-func (s *Snapshot) noLeader() string {
+// noLeader says why nobody takes the writes, as far as it can be seen, and whether that passes by itself.
+func (s *Snapshot) noLeader() (why string, stuck bool) {
 	var run []string
 	for _, m := range s.Members {
 		if m.Ended.IsZero() && !m.Deleting && (m.Ready || m.State.State == "running") {
@@ -301,14 +303,14 @@ func (s *Snapshot) noLeader() string {
 	holds := slices.Contains(run, s.Leader.Name)
 	switch {
 	case len(run) == 0:
-		return "nobody takes the writes: no member runs"
+		return "nobody takes the writes: no member runs", false
 	case s.Synchronous && !inStep && !holds && len(s.InStep) > 0:
 		return fmt.Sprintf("nobody takes the writes: only %s holds every acknowledged commit and may take over, and it does not run; "+
-			"bring it back: to force another one would lose commits", strings.Join(append(s.InStep, s.leaderName()...), " or "))
+			"bring it back: to force another one would lose commits", strings.Join(append(slices.Clone(s.InStep), s.leaderName()...), " or ")), true
 	case s.Synchronous && !inStep && !holds && s.Leader.Name != "":
-		return fmt.Sprintf("nobody takes the writes: no standby was in step with %s, so only it may take over, and it does not run", s.Leader.Name)
+		return fmt.Sprintf("nobody takes the writes: no standby was in step with %s, so only it may take over, and it does not run", s.Leader.Name), true
 	default:
-		return "nobody takes the writes: Patroni elects"
+		return "nobody takes the writes: Patroni elects", false
 	}
 }
 

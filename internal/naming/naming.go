@@ -42,6 +42,7 @@ const (
 	ComponentGate      = "gate"
 	ComponentSessions  = "sessions"
 	ComponentCache     = "cache"
+	ComponentBackup    = "backup"
 )
 
 // Annotations.
@@ -81,6 +82,11 @@ const (
 	// AnnotationPoolerTold on a pooler's Deployment is where the database's primary and replicas were when its
 	// pods were last told to leave the connections that they had.
 	AnnotationPoolerTold = "apps.scalableapp.dev/pooler-told"
+	// AnnotationBackup on a ScalableApp asks for a backup at once: TOKEN, TOKEN:full or TOKEN:diff. Each
+	// token is handled once (status.database.backup.handledRequest).
+	AnnotationBackup = "apps.scalableapp.dev/backup"
+	// AnnotationBackupReport on the ConfigMap of the backups is what the backup agent says of them, as JSON.
+	AnnotationBackupReport = "apps.scalableapp.dev/backup-report"
 	// AnnotationMigrated on a ControllerRevision says that its migration has succeeded.
 	AnnotationMigrated = "apps.scalableapp.dev/migrated"
 )

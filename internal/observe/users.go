@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/backup"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
@@ -130,6 +131,9 @@ func classesOf(app *v1alpha1.ScalableApp) map[string]string {
 	classes := map[string]string{}
 	if db := app.Spec.Database; db != nil && db.Postgres != nil && db.Postgres.Storage.StorageClassName != nil {
 		classes[naming.Database(app)] = *db.Postgres.Storage.StorageClassName
+	}
+	if spec := backup.Spec(app); spec != nil && spec.Volume != nil && spec.Volume.StorageClassName != nil {
+		classes[naming.Backup(app)] = *spec.Volume.StorageClassName
 	}
 	if s := app.Spec.Sessions; s != nil && s.Redis != nil && s.Redis.Storage.StorageClassName != nil &&
 		s.Redis.Persistence != v1alpha1.PersistenceDisabled {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/backup"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/database"
 	"github.com/scalableapp/scalableapp-operator/internal/events"
@@ -272,7 +273,11 @@ func (b *builder) wake() time.Duration {
 	if b.decision.Status.Stage == v1alpha1.StageWaiting && b.gateUnread() {
 		return time.Millisecond
 	}
-	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass() || noRoutes
+	if renew := components.RenewCertificates(b.in); renew > 0 && (wake == 0 || renew < wake) {
+		wake = renew
+	}
+	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass() || noRoutes ||
+		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret()
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
 	}
@@ -280,6 +285,12 @@ func (b *builder) wake() time.Duration {
 		wake = b.database.Wake
 	}
 	return wake
+}
+
+// noBackupSecret says whether the Secret of the backups' object store is missing or lacks a key.
+func (b *builder) noBackupSecret() bool {
+	spec, store := backup.Spec(b.app), b.seen.BackupStore
+	return spec != nil && spec.S3 != nil && (store.AccessKeyID == "" || store.SecretAccessKey == "")
 }
 
 func (b *builder) missingClass() bool {

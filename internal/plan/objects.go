@@ -20,9 +20,11 @@ func (b *builder) objects() []components.Object {
 	var objects []components.Object
 	for _, part := range []func(components.Input) []components.Object{
 		components.Credentials,
+		components.Certificates,
 		components.NetworkPolicies, // before the pods that they protect
 		components.Postgres,
 		components.Pooler,
+		components.Backup,
 		components.Redis,
 		components.Bindings,
 		components.App,
@@ -223,6 +225,9 @@ func (b *builder) kept() map[string]bool {
 	if b.app.Spec.Database != nil && b.app.Spec.Database.Postgres != nil {
 		keep("Secret", naming.DatabaseCredentials(b.app))
 		keep("Secret", naming.DatabaseBinding(b.app))
+		keep("Secret", naming.DatabaseAuthority(b.app))
+		keep("Secret", naming.DatabaseTLS(b.app))
+		keep("Secret", naming.BackupTLS(b.app))
 		for _, record := range naming.PatroniRecords(b.app) {
 			keep("ConfigMap", record)
 		}

@@ -13,6 +13,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 )
 
 // Observed is what one pass has seen. All lists hold only children of the app and are sorted by name.
@@ -52,6 +54,12 @@ type Observed struct {
 	Config map[string]*Config
 	// External is the user's Secret of an external database.
 	External ExternalSecret
+	// BackupStore is the user's Secret of the object store that the backups go to. It is asked for only
+	// while the spec names one.
+	BackupStore StoreSecret
+	// Source is the app that the database is restored from. It is nil when the spec names none and when
+	// the database is there already.
+	Source *Source
 	// StorageClasses are the names of the StorageClasses that the spec names and that exist.
 	StorageClasses map[string]bool
 	// Warnings is what the cluster says in events of children that cannot come up, by KIND/NAME. It is
@@ -84,6 +92,22 @@ type Config struct {
 type ExternalSecret struct {
 	Exists bool
 	Keys   []string
+}
+
+// StoreSecret is the user's Secret of an object store.
+type StoreSecret struct {
+	Exists                           bool
+	AccessKeyID, SecretAccessKey, CA string
+}
+
+// Source is an app whose backups another one is restored from.
+type Source struct {
+	// App is nil if there is no such app.
+	App *v1alpha1.ScalableApp
+	// Authority is the Secret with its certificate authority, nil if there is none.
+	Authority *corev1.Secret
+	// Store is the Secret of its object store.
+	Store StoreSecret
 }
 
 // Gateways is what there is of the Gateways that the spec names. It is asked for only while the spec

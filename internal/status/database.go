@@ -24,6 +24,9 @@ func databaseReady(in Input) verdict {
 	case spec.External != nil:
 		return externalDatabase(in)
 	}
+	if v, stands := restoreObstacle(in); stands {
+		return v
+	}
 	v := members(in, server{
 		kind: kind, name: naming.Database(in.App), component: naming.ComponentDatabase,
 		wanted: spec.Postgres.Instances, class: spec.Postgres.Storage.StorageClassName, ordered: true,
@@ -32,7 +35,7 @@ func databaseReady(in Input) verdict {
 	switch {
 	case !v.ok && status.ReadyInstances > 0 && status.Primary != "":
 		v.message = fmt.Sprintf("%s takes writes, but %s", status.Primary, v.message)
-	case !v.ok && d != nil && d.State == database.StateNoLeader && status.Primary == "":
+	case !v.ok && d != nil && d.Stuck:
 		v.message += "; " + d.Reason + runbook("database-no-leader")
 	case v.ok && status.Primary == "":
 		v = bad(kind, v1alpha1.ReasonUnavailable, "no instance is the primary")
@@ -125,6 +128,7 @@ func databaseStatus(in Input) *v1alpha1.DatabaseStatus {
 			}
 		}
 	}
+	status.Backup = backupStatus(in)
 	status.Operation = operation(in)
 	status.HandledAction, status.RefusedMessage = handledAction(in)
 	return status

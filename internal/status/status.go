@@ -37,6 +37,8 @@ type verdict struct {
 	message string
 	// lasting troubles do not pass by themselves.
 	lasting bool
+	// aside verdicts have a condition of their own, but no say in Ready.
+	aside bool
 }
 
 func good(kind, message string) verdict {
@@ -56,7 +58,7 @@ func Build(in Input) v1alpha1.ScalableAppStatus {
 		Database:           databaseStatus(in),
 		Endpoints:          endpoints(in),
 	}
-	verdicts := []verdict{databaseReady(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
+	verdicts := []verdict{databaseReady(in), backupReady(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
 	ready := summary(in, verdicts)
 	for _, conditions := range [][]verdict{{ready}, verdicts} {
 		for _, v := range conditions {
@@ -100,7 +102,7 @@ func summary(in Input, verdicts []verdict) verdict {
 	var first *verdict
 	for i := range verdicts {
 		v := &verdicts[i]
-		if v.ok || v.reason == "" {
+		if v.ok || v.reason == "" || v.aside {
 			continue
 		}
 		if first == nil || (v.lasting && !first.lasting) {

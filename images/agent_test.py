@@ -1,0 +1,107 @@
+"""Tests of the backup agent's decisions: python3 images/agent_test.py (images_test.go runs it)."""
+
+import datetime
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+import types
+import unittest
+
+sys.dont_write_bytecode = True
+if importlib.util.find_spec("psycopg2") is None:  # the decisions need no database
+    sys.modules["psycopg2"] = types.SimpleNamespace(Error=Exception)
+loader = importlib.machinery.SourceFileLoader("agent", str(pathlib.Path(__file__).parent / "postgres" / "backup-agent"))
+agent = importlib.util.module_from_spec(importlib.util.spec_from_loader("agent", loader))
+loader.exec_module(agent)
+
+
+def when(text):
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=agent.UTC).timestamp()
+
+
+class Schedules(unittest.TestCase):
+    def test_before(self):
+        now = when("2026-11-28 07:30")  # a Saturday
+        for schedule, wanted in {
+            "0 2 * * 0": "2026-11-22T02:00:00Z",
+            "0 2 * * 1-6": "2026-11-28T02:00:00Z",
+            "*/5 * * * *": "2026-11-28T07:30:00Z",
+            "31 7 * * *": "2026-11-27T07:31:00Z",
+            "0 0 29 2 *": "2024-02-29T00:00:00Z",
+            "0 1 13 * 5": "2026-11-27T01:00:00Z",  # both days are restricted: either will do
+            "0 1 */2 * 0": "2026-11-15T01:00:00Z",  # a step is no restriction, as in cron
+            "15,45 6-7 * * 7": "2026-11-22T07:45:00Z",
+        }.items():
+            self.assertEqual(agent.iso(agent.Schedule(schedule).before(now)), wanted, schedule)
+
+    def test_invalid(self):
+        for schedule in ("0 2 * *", "60 2 * * *", "0 2 * * 8", "0 5-3 * * *", "*-3 0 * * *", "0 */0 * * *", "@daily x x x x"):
+            with self.assertRaises(ValueError, msg=schedule):
+                agent.Schedule(schedule)
+
+    def test_due(self):
+        full, differential = agent.Schedule("0 2 * * 0"), agent.Schedule("0 2 * * 1-6")
+        now = when("2026-11-28 07:30")
+        for backups, wanted in (
+            ([], "full"),  # the first one does not wait for its time
+            ([("full", when("2026-11-22 02:00")), ("diff", when("2026-11-28 02:00"))], None),
+            ([("full", when("2026-11-22 02:00")), ("diff", when("2026-11-27 02:00"))], "diff"),
+            ([("full", when("2026-11-28 03:00"))], None),
+            ([("full", when("2026-11-15 02:00")), ("diff", when("2026-11-28 02:00"))], "full"),  # one was missed
+        ):
+            self.assertEqual(agent.due(full, differential, backups, now), wanted, backups)
+
+
+class Words(unittest.TestCase):
+    def test_errors(self):
+        refused = """2026-11-28 07:55:26.824 P00  ERROR: [039]: HTTP request failed with 403 (Forbidden):
+                                    *** Path/Query ***:
+                                    HEAD /backups/prod/shop/archive/shop-db/archive.info
+                                    *** Response Content ***:
+                                    <Error><Code>SignatureDoesNotMatch</Code><Message>Check your key.</Message><RequestId>XDZN</RequestId></Error>
+2026-11-28 07:55:26.825 P00   INFO: stanza-create command end: aborted with exception [039]
+"""
+        self.assertEqual(agent.error_of(refused), "[039]: HTTP request failed with 403 (Forbidden): SignatureDoesNotMatch: Check your key.")
+        self.assertEqual(agent.error_of("P00  ERROR: [068]: one\n  two\nP00   INFO: end"), "[068]: one two")
+        again = "[HostConnectError] unable to connect to 's3:443': [111] Connection refused\n[HostConnectError] on 10 retries from 103-15001ms: x"
+        self.assertEqual(agent.plain(again), "[HostConnectError] unable to connect to 's3:443': [111] Connection refused")
+        self.assertEqual(agent.error_of(""), "pgbackrest ended without a word")
+
+    def test_reasons(self):
+        for message, wanted in {
+            "[039]: HTTP request failed with 403 (Forbidden): SignatureDoesNotMatch: x": "CredentialsRefused",
+            "[039]: HTTP request failed with 404 (Not Found): NoSuchBucket: x": "RepositoryUnavailable",
+            "[CryptoError] unable to verify certificate presented by 's3:443'": "RepositoryUnavailable",
+            "[049]: unable to connect to 's3.example:443'": "RepositoryUnavailable",
+            "[027]: unable to write '/var/lib/x': [28] No space left on device": "RepositoryFull",
+            "[028]: backup and archive info files exist but do not match the database": "RepositoryMismatch",
+            "[056]: something else": "BackupFailed",
+        }.items():
+            self.assertEqual(agent.reason_of(message, "BackupFailed"), wanted, message)
+
+
+class Archive(unittest.TestCase):
+    def test_covered(self):
+        archived = agent.Archived()
+        self.assertEqual(archived.until(""), 0)
+        archived.look(100, "000000010000000000000005", "10:10:")
+        archived.look(110, "000000010000000000000005", "11:11:")
+        archived.look(120, "000000010000000000000006", "12:12:")
+        self.assertEqual(archived.until("000000010000000000000004"), 0)
+        self.assertEqual(archived.until("000000010000000000000005"), 110)
+        archived.look(130, "000000010000000000000006", "12:12:")
+        self.assertEqual(archived.until("000000020000000000000006"), 130)
+        # Idle from here: the segment is not archived, but nothing is in it.
+        archived.look(140, "000000020000000000000007", "12:12:")
+        self.assertEqual(archived.until("000000020000000000000006"), 140)
+        self.assertFalse(archived.by_segment)
+        # A transaction that began before and ended since is in it.
+        archived.look(150, "000000020000000000000007", "12:13:12")
+        archived.look(160, "000000020000000000000007", "13:13:")
+        self.assertEqual(archived.until("000000020000000000000006"), 140)
+        self.assertEqual(archived.until("000000020000000000000007"), 160)
+
+
+if __name__ == "__main__":
+    unittest.main()

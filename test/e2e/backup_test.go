@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+)
+
+// backupsWithin is how long the first backup, and the log's way into the repository, may take: a segment is
+// closed after a minute.
+const backupsWithin = 4 * time.Minute
+
+// TestBackup loses rows by mistake and gets them back in a new app, out of a backup on a volume and the log
+// up to the moment before.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := w.bare("old", 0)
+	old.Spec.Database = postgres(2)
+	old.Spec.Database.Postgres.Backup = &v1alpha1.BackupSpec{}
+	w.create(old)
+	w.restoresTo("old", "new")
+
+	t.Log("a time before the first backup is refused, with the times that can be had")
+	early := w.bare("early", 0)
+	early.Spec.Database = postgres(1)
+	before := metav1.NewTime(time.Now().Add(-24 * time.Hour).Truncate(time.Second))
+	early.Spec.Database.Postgres.Restore = &v1alpha1.RestoreSpec{FromApp: "old", Time: &before}
+	w.create(early)
+	from := w.app("old").Status.Database.Backup.RestorableFrom.UTC().Format(time.RFC3339)
+	w.waitStalled("early", v1alpha1.ReasonRestoreImpossible, "old can be restored to times from "+from)
+	if n := len(w.podsOf(map[string]string{naming.LabelInstance: "early"})); n > 0 {
+		t.Errorf("%d pods of an app that cannot be restored", n)
+	}
+}
+
+// TestTLS asks a database for TLS as the app is told to, and renews its certificate under an open connection.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	app := w.bare("secure", 0)
+	app.Spec.Database = postgres(1)
+	w.create(app)
+	w.waitReady("secure")
+	bound := &corev1.Secret{}
+	w.must(w.read("secure-db-app", bound))
+	if uri := string(bound.Data["uri"]); !strings.HasSuffix(uri, "?sslmode=verify-full&sslrootcert=/bindings/database/ca.crt") {
+		t.Errorf("the app is not told to ask for TLS: …%s", uri[strings.LastIndex(uri, "?"):])
+	}
+	conn, first := w.connectTLS("secure", bound)
+	certificate := &corev1.Secret{}
+	w.must(w.read("secure-db-tls", certificate))
+	w.must(api.Delete(w.ctx, certificate))
+	w.eventually(3*time.Minute, "the database serves another certificate", func() error {
+		other, now := w.connectTLS("secure", bound)
+		defer func() { _ = other.Close(w.ctx) }()
+		if now == first {
+			return fmt.Errorf("it is still %s", now)
+		}
+		return nil
+	})
+	var one int
+	w.must(conn.QueryRow(w.ctx, "SELECT 1").Scan(&one)) // the old connection lives: nothing was restarted
+}
+
+// connectTLS connects by the app's binding, sure of the server, and returns the serial number of its certificate.
+func (w *world) connectTLS(name string, bound *corev1.Secret) (*pgx.Conn, string) {
+	w.Helper()
+	config, err := pgx.ParseConfig(w.databaseURI(name))
+	w.must(err)
+	serial := ""
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(bound.Data["ca.crt"])
+	config.Fallbacks = nil
+	config.TLSConfig = &tls.Config{RootCAs: pool, ServerName: string(bound.Data["host"]), VerifyConnection: func(s tls.ConnectionState) error {
+		serial = s.PeerCertificates[0].SerialNumber.String()
+		return nil
+	}}
+	conn, err := pgx.ConnectConfig(w.ctx, config)
+	w.must(err)
+	w.Cleanup(func() { _ = conn.Close(w.ctx) })
+	return conn, serial
+}
+
+// restoresTo makes rows in one app, spoils them, and has them back in another.
+func (w *world) restoresTo(source, target string) {
+	w.Helper()
+	w.waitReady(source)
+	w.sql(source, `CREATE TABLE kept AS SELECT i AS id, md5(i::text) AS body FROM generate_series(1, 100000) i`)
+	began := time.Now()
+	w.eventually(backupsWithin, "the first backup is made", func() error {
+		return isCondition(w.app(source), v1alpha1.ConditionBackupReady, metav1.ConditionTrue, "")
+	})
+	w.Logf("the first backup: %.0f s", time.Since(began).Seconds())
+
+	w.changeApp(source, func(app *v1alpha1.ScalableApp) { annotate(app, naming.AnnotationBackup, "e2e:diff") })
+	w.eventually(backupsWithin, "the backup that was asked for is made", func() error {
+		if b := w.app(source).Status.Database.Backup; b.HandledRequest != "e2e:diff" || !strings.HasSuffix(b.LastBackup, "D") {
+			return fmt.Errorf("%+v", *b)
+		}
+		return nil
+	})
+
+	w.sql(source, `INSERT INTO kept SELECT i, md5(i::text) FROM generate_series(100001, 150000) i`)
+	want := w.sql(source, checksum)
+	at := metav1.NewTime(time.Now().Add(time.Second).Truncate(time.Second).Add(time.Second))
+	time.Sleep(time.Until(at.Add(time.Second)))
+	w.sql(source, `DELETE FROM kept WHERE id % 3 = 0`)
+	if w.sql(source, checksum) == want {
+		w.Fatal("the mistake changed nothing")
+	}
+
+	app := w.bare(target, 0)
+	app.Spec.Database = postgres(1)
+	app.Spec.Database.Postgres.Restore = &v1alpha1.RestoreSpec{FromApp: source, Time: &at}
+	began = time.Now()
+	w.create(app)
+	w.waitReady(target)
+	w.Logf("restored in %.0f s, with the wait for the log up to %s", time.Since(began).Seconds(), at.UTC().Format(time.RFC3339))
+	if got := w.sql(target, checksum); got != want {
+		w.Errorf("%s has %s, want %s", target, got, want)
+	}
+	c := meta.FindStatusCondition(w.app(source).Status.Conditions, v1alpha1.ConditionDatabaseReady)
+	if c == nil || c.Status != metav1.ConditionTrue {
+		w.Errorf("the source is not as it was: %+v", c)
+	}
+}
+
+const checksum = `SELECT count(*) || ' rows, ' || md5(string_agg(id || body, ',' ORDER BY id)) FROM kept`
+
+// sql runs a statement as the app's user and returns its first value, if it has one.
+func (w *world) sql(name, statement string) string {
+	w.Helper()
+	conn, err := pgx.Connect(w.ctx, w.databaseURI(name))
+	w.must(err)
+	defer func() { _ = conn.Close(w.ctx) }()
+	rows, err := conn.Query(w.ctx, statement)
+	w.must(err)
+	value := ""
+	for rows.Next() {
+		w.must(rows.Scan(&value))
+	}
+	w.must(rows.Err())
+	return value
+}
