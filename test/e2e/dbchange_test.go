@@ -164,7 +164,7 @@ func (f *failovers) everyCPU(want string) error {
 	f.Helper()
 	for _, pod := range f.podsOf(naming.Selector(f.app(f.name), naming.ComponentDatabase)) {
 		for _, c := range pod.Status.ContainerStatuses {
-			if c.Resources == nil || c.Resources.Requests.Cpu().Cmp(resource.MustParse(want)) != 0 {
+			if c.Name == components.DatabaseContainer && (c.Resources == nil || c.Resources.Requests.Cpu().Cmp(resource.MustParse(want)) != 0) {
 				return fmt.Errorf("%s has %v", pod.Name, c.Resources)
 			}
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/patroni"
 )
 
 // fault is one way to lose the primary of a database.
@@ -233,10 +234,11 @@ func (f *failovers) apart(primary *corev1.Pod) *corev1.Pod {
 	if primary.Spec.NodeName == first {
 		sync := &corev1.ConfigMap{}
 		f.must(f.read(naming.DatabaseSync(f.app(f.name)), sync))
-		// Patroni's own way to ask for a switchover, which needs no operator.
-		failover := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: naming.Database(f.app(f.name)) + "-failover", Namespace: f.namespace}}
-		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"leader":%q,"member":%q}}}`, primary.Name, sync.Annotations["sync_standby"])
-		f.must(api.Patch(f.ctx, failover, client.RawPatch("application/merge-patch+json", patch)))
+		secret := &corev1.Secret{}
+		f.must(f.read(naming.DatabaseCredentials(f.app(f.name)), secret))
+		user, password := components.PatroniLogin(secret)
+		f.must((&patroni.Client{}).Switchover(f.ctx, patroni.Member{Host: primary.Status.PodIP, User: user, Password: password},
+			primary.Name, sync.Annotations["sync_standby"]))
 		f.eventually(time.Minute, "the primary is on another node than "+first, func() error {
 			if f.leader() == primary.Name {
 				return errNotYet

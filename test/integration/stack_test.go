@@ -251,7 +251,7 @@ func (s *stack) settleUntil(reached func() bool) {
 		quiet := len(s.writes) == before
 		switch {
 		case s.turn() || !quiet:
-		case result.RequeueAfter == 0:
+		case result.RequeueAfter == 0, result.RequeueAfter > 24*time.Hour: // a certificate that is renewed in two months
 			return
 		default:
 			s.time = s.time.Add(max(0, result.RequeueAfter-time.Second)) // a pass takes a second
