@@ -95,7 +95,6 @@ class Archive(unittest.TestCase):
         # Idle from here: the segment is not archived, but nothing is in it.
         archived.look(140, "000000020000000000000007", "12:12:")
         self.assertEqual(archived.until("000000020000000000000006"), 140)
-        self.assertFalse(archived.by_segment)
         # A transaction that began before and ended since is in it.
         archived.look(150, "000000020000000000000007", "12:13:12")
         archived.look(160, "000000020000000000000007", "13:13:")

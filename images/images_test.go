@@ -2,6 +2,7 @@
 package images
 
 import (
+	"os"
 	"os/exec"
 	"testing"
 )
@@ -10,6 +11,11 @@ func TestBackupAgent(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip("there is no python3 here")
+	}
+	for _, name := range []string{"agent_test.py", "postgres/backup-agent"} { // what go test does not see read it does not know
+		if _, err := os.ReadFile(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if out, err := exec.CommandContext(t.Context(), python, "agent_test.py").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
