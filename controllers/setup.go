@@ -32,6 +32,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/podmetrics"
 	"github.com/scalableapp/scalableapp-operator/internal/probe"
 	"github.com/scalableapp/scalableapp-operator/internal/promql"
+	"github.com/scalableapp/scalableapp-operator/internal/redisclient"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
 	"github.com/scalableapp/scalableapp-operator/internal/telemetry"
 )
@@ -60,7 +61,7 @@ import (
 // What Patroni's pods may do, the operator must be allowed to give them: configmaps and pods.
 //
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch;delete
 
 // retryConflict is how soon a pass is made again that met a newer object than its cache held.
 const retryConflict = 200 * time.Millisecond
@@ -126,8 +127,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 			Config:   &observe.ConfigReader{Metadata: metadata, Live: live},
 			Gateways: gateways,
 			Gates:    &observe.Gates{Pods: &podmetrics.Reader{}, Prometheus: &promql.Client{}, Prober: &probe.Client{}},
+			Redis:    &redisclient.Client{},
 		},
-		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live},
+		Executor: &apply.Executor{Client: mgr.GetClient(), Live: live, Redis: &redisclient.Client{}},
 		Recorder: mgr.GetEventRecorder("scalableapp-operator"),
 		Config:   config, Telemetry: recorder,
 	}

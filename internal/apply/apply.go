@@ -32,6 +32,8 @@ type Executor struct {
 	// Live reads from the API server: the caches hold only what carries our label, so they cannot say
 	// that a name is free.
 	Live client.Reader
+	// Redis has masters hand over.
+	Redis Redis
 }
 
 // ConflictError says that a child's name is taken by somebody else.
@@ -52,6 +54,9 @@ func (x *Executor) Execute(ctx context.Context, app *v1alpha1.ScalableApp, p pla
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...) // nothing is deleted while something could not be made
+	}
+	if err := x.actions(ctx, app.Namespace, p.Actions); err != nil {
+		errs = append(errs, err)
 	}
 	for _, child := range p.Deletions {
 		if err := x.delete(ctx, app.Namespace, child); err != nil {

@@ -22,6 +22,7 @@ const (
 	keyAppPassword         = "APP_PASSWORD"
 	keyAppROPassword       = "APP_RO_PASSWORD"
 	keyMonitorPassword     = "MONITOR_PASSWORD"
+	keySentinelPassword    = "SENTINEL_PASSWORD"
 )
 
 // minEntropy is what the passwords are at least made from. With less none are made: the zero value of
@@ -39,6 +40,10 @@ func Credentials(in Input) []Object {
 	for _, r := range redises(in.App) {
 		objects = append(objects, passwords(in, r.component, naming.RedisCredentials(r.name),
 			keyAppPassword, keyMonitorPassword)...)
+		if r.members > 1 {
+			objects = append(objects, passwords(in, r.component, naming.RedisReplication(r.name),
+				keyReplicationPassword, keySentinelPassword)...)
+		}
 	}
 	return objects
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,6 +53,12 @@ func withRedis(spec *v1alpha1.ScalableAppSpec) {
 		Storage: v1alpha1.StorageSpec{Size: resource.MustParse("1Gi"), OnDelete: v1alpha1.StorageDelete},
 	}}
 	spec.Cache = &v1alpha1.CacheSpec{Redis: &v1alpha1.CacheRedisSpec{Memory: &cache}}
+}
+
+func withRedisOfThree(spec *v1alpha1.ScalableAppSpec) {
+	withRedis(spec)
+	spec.Sessions.Redis.Members, spec.Cache.Redis.Members = 3, 3
+	spec.Sessions.Redis.Eviction = v1alpha1.SessionEvictionEvictIdle
 }
 
 func withAll(spec *v1alpha1.ScalableAppSpec) {
@@ -137,9 +144,23 @@ func TestGolden(t *testing.T) {
 			observeRecord(in, "shop-db-sync", nil)
 			return Postgres(in)
 		},
-		"redis":           func() []Object { return Redis(settle(t, testInput(withRedis))) },
-		"bindings":        func() []Object { return Bindings(settle(t, testInput(withAll))) },
-		"networkpolicies": func() []Object { return NetworkPolicies(testInput(withAll)) },
+		"redis":       func() []Object { return Redis(settle(t, testInput(withRedis))) },
+		"redis_three": func() []Object { return Redis(settle(t, testInput(withRedisOfThree))) },
+		// One member becomes three: the Service leads to the lone one as long as it is there, and its
+		// StatefulSet is not written to.
+		"redis_one_to_three": func() []Object {
+			in := settle(t, testInput(withRedisOfThree))
+			in.App.Spec.Cache = nil
+			in.Observed.StatefulSets = []*appsv1.StatefulSet{{
+				ObjectMeta: metav1.ObjectMeta{Name: "shop-sessions"}, Spec: appsv1.StatefulSetSpec{ServiceName: "shop-sessions"}}}
+			in.Observed.Pods = []*corev1.Pod{{
+				ObjectMeta: metav1.ObjectMeta{Name: "shop-sessions-0", Labels: labels(in.App, naming.ComponentSessions)},
+				Spec:       corev1.PodSpec{Subdomain: "shop-sessions"}}}
+			return Redis(in)
+		},
+		"networkpolicies_three": func() []Object { return NetworkPolicies(testInput(withRedisOfThree)) },
+		"bindings":              func() []Object { return Bindings(settle(t, testInput(withAll))) },
+		"networkpolicies":       func() []Object { return NetworkPolicies(testInput(withAll)) },
 	}
 	for name, objects := range scenarios {
 		t.Run(name, func(t *testing.T) { golden(t, name, objects()) })

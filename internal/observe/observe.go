@@ -45,6 +45,8 @@ type Observer struct {
 	Gateways GatewayReader
 	// Gates asks the gates of rollouts. Without it they say nothing.
 	Gates *Gates
+	// Redis asks the session store and the cache how they are. Without it they are not asked.
+	Redis Redis
 }
 
 // Observe makes the snapshot of one app.
@@ -54,7 +56,7 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
 	for _, read := range []func(context.Context, *v1alpha1.ScalableApp, *state.Observed) error{
-		o.gateways, o.children, o.config, o.external, o.storageClasses, o.warnings, o.gates,
+		o.gateways, o.children, o.config, o.external, o.storageClasses, o.warnings, o.redis, o.gates,
 	} {
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err

@@ -49,6 +49,10 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	}
 	p.Objects = b.objects()
 	p.Deletions = b.deletions(p.Objects)
+	var wake time.Duration
+	if p.Actions, wake = b.redisActions(); wake > 0 && (p.Wake == 0 || p.Wake > wake) {
+		p.Wake = wake
+	}
 	return p
 }
 
@@ -257,17 +261,25 @@ func (b *builder) trouble() rollout.Obstacle {
 // wake is when to look again if nothing happens until then.
 func (b *builder) wake() time.Duration {
 	wake := b.decision.Wake
-	external := b.app.Spec.Database != nil && b.app.Spec.Database.External != nil
+	missing := b.missingSecret()
 	waits := b.decision.Reason == v1alpha1.ReasonWaitingForDataTier || b.decision.Reason == v1alpha1.ReasonHeld
 	noRoutes := b.app.Spec.Traffic.Gateway != nil && !b.seen.Gateways.Known
 	if b.decision.Status.Stage == v1alpha1.StageWaiting && b.gateUnread() {
 		return time.Millisecond
 	}
-	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass() || noRoutes
+	polls := waits || len(b.seen.Warnings) > 0 || missing || b.missingClass() || noRoutes
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
 	}
 	return wake
+}
+
+// missingSecret says whether a Secret of a service that exists already is not there.
+func (b *builder) missingSecret() bool {
+	spec := b.app.Spec
+	return spec.Database != nil && spec.Database.External != nil && !b.seen.External.Exists ||
+		spec.Sessions != nil && spec.Sessions.External != nil && !b.seen.ExternalSessions.Exists ||
+		spec.Cache != nil && spec.Cache.External != nil && !b.seen.ExternalCache.Exists
 }
 
 func (b *builder) missingClass() bool {

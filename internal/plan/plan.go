@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/action"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/events"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
@@ -23,6 +24,8 @@ type Plan struct {
 	Objects []components.Object
 	// Deletions are the children that shall go.
 	Deletions []state.Child
+	// Actions are what is done to the data tier after the objects are written, in this order.
+	Actions []action.Action
 	// Events are the transitions that this pass makes.
 	Events []events.Event
 	// Wake is when to look again if nothing happens until then; zero is never.
@@ -41,6 +44,9 @@ func (p Plan) String() string {
 	}
 	for _, d := range p.Deletions {
 		fmt.Fprintf(&b, "delete %s/%s\n", d.Kind, d.Name)
+	}
+	for _, a := range p.Actions {
+		fmt.Fprintf(&b, "action %s\n", a)
 	}
 	for _, e := range p.Events {
 		fmt.Fprintf(&b, "event %s %s: %s\n", e.Type, e.Reason, e.Message)

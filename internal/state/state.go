@@ -46,6 +46,11 @@ type Observed struct {
 	Config map[string]*Config
 	// External is the user's Secret of an external database.
 	External ExternalSecret
+	// ExternalSessions and ExternalCache are those of a session store and a cache that exist already.
+	ExternalSessions, ExternalCache ExternalSecret
+	// Redis is what the members of a Redis of several and its Sentinels said, by the StatefulSet's name; nil
+	// when they were not asked.
+	Redis map[string]*RedisGroup
 	// StorageClasses are the names of the StorageClasses that the spec names and that exist.
 	StorageClasses map[string]bool
 	// Warnings is what the cluster says in events of children that cannot come up, by KIND/NAME. It is

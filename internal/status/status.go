@@ -51,6 +51,8 @@ func Build(in Input) v1alpha1.ScalableAppStatus {
 		App:                appStatus(in),
 		Rollout:            in.Rollout.Status,
 		Database:           databaseStatus(in),
+		Sessions:           sessionsStatus(in),
+		Cache:              cacheStatus(in),
 		Endpoints:          endpoints(in),
 	}
 	verdicts := []verdict{database(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
@@ -212,10 +214,10 @@ func endpoints(in Input) v1alpha1.EndpointsStatus {
 		e.DatabaseReadWrite = address(naming.DatabaseReadWrite(app), 5432)
 		e.DatabaseReadOnly = address(naming.DatabaseReadOnly(app), 5432)
 	}
-	if app.Spec.Sessions != nil {
+	if app.Spec.Sessions != nil && app.Spec.Sessions.External == nil {
 		e.Sessions = address(naming.Sessions(app), 6379)
 	}
-	if app.Spec.Cache != nil {
+	if app.Spec.Cache != nil && app.Spec.Cache.External == nil {
 		e.Cache = address(naming.Cache(app), 6379)
 	}
 	return e
