@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,8 +27,6 @@ func (x *Executor) actions(ctx context.Context, namespace string, list []action.
 		switch a := a.(type) {
 		case action.DeletePod:
 			err = x.deletePod(ctx, namespace, a)
-		case action.OrphanStatefulSet:
-			err = x.orphan(ctx, namespace, a)
 		case action.HandOverRedis:
 			err = x.handOverRedis(ctx, namespace, a)
 		default:
@@ -47,18 +44,12 @@ func (x *Executor) deletePod(ctx context.Context, namespace string, a action.Del
 	return client.IgnoreNotFound(x.Client.Delete(ctx, pod, client.Preconditions{UID: &a.UID}))
 }
 
-func (x *Executor) orphan(ctx context.Context, namespace string, a action.OrphanStatefulSet) error {
-	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: a.Name}}
-	return client.IgnoreNotFound(x.Client.Delete(ctx, set, client.PropagationPolicy(metav1.DeletePropagationOrphan),
-		client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion}))
-}
-
 func (x *Executor) handOverRedis(ctx context.Context, namespace string, a action.HandOverRedis) error {
 	secret := &corev1.Secret{}
 	if err := x.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: a.Secret}, secret); err != nil {
 		return err
 	}
 	return x.Redis.HandOver(ctx,
-		redisclient.HandOver{Name: a.Name, Pod: a.Pod, Members: a.Members, Sentinels: a.Sentinels},
+		redisclient.HandOver{Name: a.Name, Pod: a.Pod, Members: a.Members, Sentinels: a.Sentinels, Hosts: a.Hosts},
 		redisclient.Login{User: components.RedisSentinelUser, Password: string(secret.Data[components.KeyRedisSentinel])})
 }

@@ -96,15 +96,13 @@ func Redis(in Input) []Object {
 		objects = append(objects, redisConfig(in, r), redisService(in, r))
 		objects = append(objects, users...)
 		if r.members > 1 {
-			objects = append(objects, redisGroup(in, r)...)
+			objects = append(objects, redisGroup(in, r, len(users) > 0)...)
+			continue
 		}
 		// Its first pod shall not have to wait for the ACL file. But once there it is wanted whatever else
 		// was seen: a StatefulSet that is left out of a pass is deleted, and its volume may go with it.
 		if len(users) > 0 || in.Observed.StatefulSet(r.name) != nil {
 			objects = append(objects, redisStatefulSet(in, r))
-		}
-		if r.members > 1 && (len(users) > 0 || in.Observed.StatefulSet(naming.RedisSentinel(r.name)) != nil) {
-			objects = append(objects, sentinelStatefulSet(in, r))
 		}
 	}
 	return objects

@@ -2,11 +2,14 @@ package components
 
 import (
 	"fmt"
+	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
@@ -26,6 +29,9 @@ const (
 	// redisMaster is the value of the role's label on the master's pod.
 	redisMaster = "master"
 
+	// roleContainerName is the container that keeps the label of the master's pod.
+	roleContainerName = "role"
+
 	redisRunDir    = "/run/redis"
 	redisRecordDir = "/etc/redis-record"
 
@@ -33,8 +39,8 @@ const (
 	keyRecordMaster = "master"
 )
 
-// groupConfig is what redis.conf has more when there are several members. Their names are added by the
-// image: only a pod knows the cluster's domain.
+// groupConfig is what redis.conf has more when there are several members. What is another in each pod is added
+// by the image.
 func (r redis) groupConfig() []string {
 	// What a replica that was away for a moment can still be given without a copy of everything. It is not
 	// part of maxmemory.
@@ -61,32 +67,75 @@ func groupACL(replication, sentinel string) string {
 		" +config|rewrite +publish +subscribe +script|kill +client|setname +client|kill +client|pause +client|unpause\n"
 }
 
-// redisGroup are the objects beside the StatefulSets.
-func redisGroup(in Input, r redis) []Object {
+// redisGroup are the objects of a Redis of three beside those that every Redis has. Its pods are made when
+// their users are there and the addresses of all are known, and once there they are wanted whatever was seen.
+func redisGroup(in Input, r redis, users bool) []Object {
 	name, namespace, with := r.name, in.App.Namespace, labels(in.App, r.component)
-	pods := corev1ac.Service(naming.RedisPods(name), namespace).WithLabels(with).WithOwnerReferences(owner(in.App)).
-		WithSpec(peersService().WithSelector(naming.Selector(in.App, r.component)).WithPorts(servicePort("redis", redisPort)))
-	sentinels := corev1ac.Service(naming.RedisSentinel(name), namespace).
-		WithLabels(labels(in.App, r.sentinel)).WithOwnerReferences(owner(in.App)).
-		WithSpec(peersService().WithSelector(naming.Selector(in.App, r.sentinel)).WithPorts(servicePort("sentinel", sentinelPort)))
+	var objects []Object
+	for i := range r.members {
+		objects = append(objects,
+			podService(in, r.component, naming.RedisPod(name, i), servicePort("redis", redisPort)))
+	}
+	for i := range int32(sentinels) {
+		objects = append(objects,
+			podService(in, r.sentinel, naming.RedisPod(naming.RedisSentinel(name), i), servicePort("sentinel", sentinelPort)))
+	}
 	// Made once: from then on the masters write it.
 	record := corev1ac.ConfigMap(naming.RedisRecord(name), namespace).WithLabels(with).WithOwnerReferences(owner(in.App)).
-		WithData(map[string]string{keyRecordMaster: name + "-0"})
+		WithData(map[string]string{keyRecordMaster: naming.RedisPod(name, 0)})
 	account := corev1ac.ServiceAccount(name, namespace).WithLabels(with).WithOwnerReferences(owner(in.App)).
 		WithAutomountServiceAccountToken(false)
-	return []Object{
-		{Intent: pods}, {Intent: sentinels}, {Intent: record, Mode: Created},
-		{Intent: account}, groupRole(in, r), groupRoleBinding(in, r),
-		groupBudget(in, name, r.component), groupBudget(in, naming.RedisSentinel(name), r.sentinel),
+	objects = append(objects,
+		Object{Intent: record, Mode: Created}, Object{Intent: account}, groupRole(in, r), groupRoleBinding(in, r),
+		groupBudget(in, name, r.component), groupBudget(in, naming.RedisSentinel(name), r.sentinel))
+	_, known := r.addresses(in)
+	for _, set := range []Object{redisStatefulSet(in, r), sentinelStatefulSet(in, r)} {
+		there := in.Observed.StatefulSet(*set.Intent.(*appsv1ac.StatefulSetApplyConfiguration).GetName()) != nil
+		if !users || !known {
+			set.Mode = Created // it is left as it is
+		}
+		if there || users && known {
+			objects = append(objects, set)
+		}
 	}
+	return objects
 }
 
-// peersService is a headless Service whose pods must find each other before they are ready.
-func peersService() *corev1ac.ServiceSpecApplyConfiguration {
-	return corev1ac.ServiceSpec().
-		WithType(corev1.ServiceTypeClusterIP).
-		WithClusterIP(corev1.ClusterIPNone).
-		WithPublishNotReadyAddresses(true)
+// podService is a Service that leads to one pod: an address for it that stays. Pods must find each other
+// before they are ready.
+func podService(in Input, component, pod string, port *corev1ac.ServicePortApplyConfiguration) Object {
+	return Object{Intent: corev1ac.Service(pod, in.App.Namespace).
+		WithLabels(labels(in.App, component)).
+		WithOwnerReferences(owner(in.App)).
+		WithSpec(corev1ac.ServiceSpec().
+			WithType(corev1.ServiceTypeClusterIP).
+			WithPublishNotReadyAddresses(true).
+			WithSelector(naming.Selector(in.App, component)).
+			WithSelector(map[string]string{appsv1.StatefulSetPodNameLabel: pod}).
+			WithPorts(port))}
+}
+
+// groupAddresses are the addresses of members and Sentinels, by ordinal.
+type groupAddresses struct{ members, sentinels []string }
+
+// addresses are those of the Services of all pods, and whether all are known.
+func (r redis) addresses(in Input) (groupAddresses, bool) {
+	var out groupAddresses
+	known := true
+	address := func(name string) string {
+		if s := in.Observed.Service(name); s != nil && s.Spec.ClusterIP != "" {
+			return s.Spec.ClusterIP
+		}
+		known = false
+		return "unknown"
+	}
+	for i := range r.members {
+		out.members = append(out.members, address(naming.RedisPod(r.name, i)))
+	}
+	for i := range int32(sentinels) {
+		out.sentinels = append(out.sentinels, address(naming.RedisPod(naming.RedisSentinel(r.name), i)))
+	}
+	return out, known
 }
 
 // groupRole lets the members label each other and write the record, and nothing else.
@@ -122,16 +171,18 @@ func groupBudget(in Input, name, component string) Object {
 			WithSelector(matchLabels(naming.Selector(in.App, component))))}
 }
 
-// groupChecksum is over what the user chose: neither another wording of a later operator nor a new
-// password restarts a Redis.
-func groupChecksum(r redis) string {
-	return checksum(fmt.Sprintf("members=%d memory=%d eviction=%s disk=%t", r.members, r.memory.Value(), r.eviction, r.storage != nil))
+// groupChecksum is over what the user chose, and the addresses that the members know each other by: neither
+// another wording of a later operator nor a new password restarts a Redis.
+func groupChecksum(in Input, r redis) string {
+	addresses, _ := r.addresses(in)
+	return checksum(fmt.Sprintf("members=%v sentinels=%v memory=%d eviction=%s disk=%t",
+		addresses.members, addresses.sentinels, r.memory.Value(), r.eviction, r.storage != nil))
 }
 
 func groupTemplate(in Input, r redis) *corev1ac.PodTemplateSpecApplyConfiguration {
 	return corev1ac.PodTemplateSpec().
 		WithLabels(labels(in.App, r.component)).
-		WithAnnotations(map[string]string{annotationConfig: groupChecksum(r)}).
+		WithAnnotations(map[string]string{annotationConfig: groupChecksum(in, r)}).
 		WithSpec(groupPod(in, r.component).
 			WithServiceAccountName(r.name).
 			WithContainers(memberContainer(in, r), roleContainer(in, r)).
@@ -150,10 +201,6 @@ func groupPod(in Input, component string) *corev1ac.PodSpecApplyConfiguration {
 		WithEnableServiceLinks(false).
 		WithTerminationGracePeriodSeconds(redisGraceSeconds).
 		WithSecurityContext(dataPodSecurity()).
-		// Names are complete, and a name that is not known shall not be looked for elsewhere: slow lookups
-		// stop a Sentinel (redis/redis#13866).
-		WithDNSConfig(corev1ac.PodDNSConfig().WithOptions(
-			dnsOption("ndots", "1"), dnsOption("timeout", "1"), dnsOption("attempts", "2"))).
 		WithTopologySpreadConstraints(spread(in, component, corev1.LabelHostname), spread(in, component, corev1.LabelTopologyZone))
 }
 
@@ -165,17 +212,13 @@ func spread(in Input, component, over string) *corev1ac.TopologySpreadConstraint
 		WithLabelSelector(matchLabels(naming.Selector(in.App, component)))
 }
 
-func dnsOption(name, value string) *corev1ac.PodDNSConfigOptionApplyConfiguration {
-	return corev1ac.PodDNSConfigOption().WithName(name).WithValue(value)
-}
-
 func runVolume() *corev1ac.VolumeApplyConfiguration {
 	return corev1ac.Volume().WithName("run").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithMedium(corev1.StorageMediumMemory).
 		WithSizeLimit(resource.MustParse("1Mi")))
 }
 
 // groupEnv is what redis-ha reads, see there.
-func groupEnv(r redis) []*corev1ac.EnvVarApplyConfiguration {
+func groupEnv(in Input, r redis) []*corev1ac.EnvVarApplyConfiguration {
 	value := func(name, value string) *corev1ac.EnvVarApplyConfiguration {
 		return corev1ac.EnvVar().WithName(name).WithValue(value)
 	}
@@ -183,12 +226,14 @@ func groupEnv(r redis) []*corev1ac.EnvVarApplyConfiguration {
 		return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().
 			WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath(path)))
 	}
+	addresses, _ := r.addresses(in)
 	disk := "no"
 	if r.storage != nil {
 		disk = "yes"
 	}
 	return []*corev1ac.EnvVarApplyConfiguration{
 		value("HA_NAME", r.name), value("HA_DISK", disk),
+		value("HA_NODES", strings.Join(addresses.members, " ")), value("HA_SENTINELS", strings.Join(addresses.sentinels, " ")),
 		field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace"),
 		secretEnv("MONITOR_PASSWORD", naming.RedisCredentials(r.name), keyMonitorPassword),
 		secretEnv("SENTINEL_PASSWORD", naming.RedisReplication(r.name), keySentinelPassword),
@@ -217,7 +262,7 @@ func memberContainer(in Input, r redis) *corev1ac.ContainerApplyConfiguration {
 
 // roleContainer keeps the label of the master's pod. It alone has the token.
 func roleContainer(in Input, r redis) *corev1ac.ContainerApplyConfiguration {
-	return groupContainer(in, r, "role", "role").
+	return groupContainer(in, r, roleContainerName, "role").
 		WithResources(smallResources()).
 		WithVolumeMounts(
 			mount("record", redisRecordDir).WithReadOnly(true),
@@ -229,7 +274,7 @@ func groupContainer(in Input, r redis, name, command string) *corev1ac.Container
 		WithName(name).
 		WithImage(in.Images.Redis).
 		WithCommand("redis-ha", command).
-		WithEnv(groupEnv(r)...).
+		WithEnv(groupEnv(in, r)...).
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithSecurityContext(dataContainerSecurity())
 }

@@ -42,12 +42,8 @@ func redisStatefulSet(in Input, r redis) Object {
 		WithOwnerReferences(owner(in.App)).
 		WithSpec(spec)}
 	if r.members > 1 {
-		spec.WithServiceName(naming.RedisPods(r.name)).
-			// Who is master decides the order of restarts, and that only the operator knows.
-			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType))
-		if misplaced(in, r) {
-			object.Mode = Created // its name in the DNS cannot be changed: it is made anew first (see plan)
-		}
+		// Who is master decides the order of restarts, and that only the operator knows.
+		spec.WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType))
 	}
 	return object
 }

@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -59,8 +60,8 @@ type RedisGroup struct {
 	Component, Sentinel string
 	// Members is their wanted number.
 	Members int32
-	// Misplaced says that the StatefulSet is one for a single member and must be made anew.
-	Misplaced bool
+	// Hosts are the addresses that the members know each other by, by the pod's name.
+	Hosts map[string]string
 }
 
 // RedisGroups are the Redis of several members that the app wants.
@@ -68,7 +69,14 @@ func RedisGroups(in Input) []RedisGroup {
 	var groups []RedisGroup
 	for _, r := range redises(in.App) {
 		if r.members > 1 {
-			groups = append(groups, RedisGroup{Name: r.name, Component: r.component, Sentinel: r.sentinel, Members: r.members, Misplaced: misplaced(in, r)})
+			group := RedisGroup{Name: r.name, Component: r.component, Sentinel: r.sentinel, Members: r.members, Hosts: map[string]string{}}
+			addresses, known := r.addresses(in)
+			for i, host := range addresses.members {
+				group.Hosts[naming.RedisPod(r.name, int32(i))] = host
+			}
+			if known {
+				groups = append(groups, group)
+			}
 		}
 	}
 	return groups
@@ -80,7 +88,7 @@ func (g RedisGroup) Outdated(in Input, pod *corev1.Pod) bool {
 		if r.name != g.Name {
 			continue
 		}
-		if pod.Annotations[annotationConfig] != groupChecksum(r) {
+		if pod.Annotations[annotationConfig] != groupChecksum(in, r) {
 			return true
 		}
 		for _, c := range pod.Spec.Containers {
@@ -92,22 +100,18 @@ func (g RedisGroup) Outdated(in Input, pod *corev1.Pod) bool {
 	return false
 }
 
-// Alone says whether a member was started as the only one: it has no name for the others.
-func (g RedisGroup) Alone(pod *corev1.Pod) bool {
-	return pod.Spec.Subdomain != naming.RedisPods(g.Name)
-}
+// Alone says whether a member was started as the only one: the others cannot follow it.
+func (g RedisGroup) Alone(pod *corev1.Pod) bool { return alone(pod) }
 
-// misplaced says whether the StatefulSet was made for a single member. Its Service's name, by which pods
-// have their names, cannot be changed.
-func misplaced(in Input, r redis) bool {
-	set := in.Observed.StatefulSet(r.name)
-	return set != nil && set.Spec.ServiceName != naming.RedisPods(r.name)
+// alone says whether a member was started as the only one: nobody in it keeps the label of its role.
+func alone(pod *corev1.Pod) bool {
+	return !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == roleContainerName })
 }
 
 // lonePod is the member that was started as the only one, while it still serves alone.
 func lonePod(in Input, r redis) *corev1.Pod {
 	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, r.component)) {
-		if pod.Spec.Subdomain == r.name && pod.DeletionTimestamp == nil {
+		if alone(pod) && pod.DeletionTimestamp == nil {
 			return pod
 		}
 	}

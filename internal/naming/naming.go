@@ -165,10 +165,11 @@ func RedisConfig(name string) string { return name + "-redis" }
 // have for each other.
 func RedisReplication(name string) string { return name + "-replication" }
 
-// RedisPods is the headless Service of the members of a Redis of three.
-func RedisPods(name string) string { return name + "-pods" }
+// RedisPod is a member of a Redis of three, or of its Sentinels when NAME is theirs: the pod, and the Service
+// that leads to it alone.
+func RedisPod(name string, ordinal int32) string { return fmt.Sprintf("%s-%d", name, ordinal) }
 
-// RedisSentinel is the StatefulSet and the headless Service of the Sentinels.
+// RedisSentinel is the StatefulSet of the Sentinels.
 func RedisSentinel(name string) string { return name + "-sentinel" }
 
 // RedisRecord is the ConfigMap that says who was last known as master, for when nobody else knows. The

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,10 +47,6 @@ func (b *builder) redisActions() ([]action.Action, time.Duration) {
 
 func (b *builder) redisAction(group components.RedisGroup, step redistopology.Step) action.Action {
 	switch step.Kind {
-	case redistopology.Recreate:
-		if set := b.seen.StatefulSet(group.Name); set != nil && set.DeletionTimestamp == nil {
-			return action.OrphanStatefulSet{Name: set.Name, UID: set.UID, ResourceVersion: set.ResourceVersion, Why: step.Why}
-		}
 	case redistopology.Restart:
 		for _, pod := range b.redisPods(group.Component) {
 			if pod.Name == step.Member {
@@ -60,7 +55,7 @@ func (b *builder) redisAction(group components.RedisGroup, step redistopology.St
 		}
 	case redistopology.Handover:
 		a := action.HandOverRedis{
-			Name: group.Name, Pod: step.Member, Secret: naming.RedisReplication(group.Name), Why: step.Why,
+			Name: group.Name, Pod: step.Member, Secret: naming.RedisReplication(group.Name), Why: step.Why, Hosts: group.Hosts,
 			Members: map[string]string{}, Sentinels: map[string]string{},
 		}
 		for _, pod := range b.redisPods(group.Component) {
@@ -83,10 +78,10 @@ func (b *builder) redisPods(component string) []*corev1.Pod {
 // redisSeen is what the decision is made from.
 func (b *builder) redisSeen(group components.RedisGroup) redistopology.Group {
 	asked := b.seen.Redis[group.Name]
-	g := redistopology.Group{Wanted: int(group.Members), Misplaced: group.Misplaced}
+	g := redistopology.Group{Wanted: int(group.Members)}
 	for i := range group.Members {
 		for _, pod := range b.redisPods(group.Component) {
-			if pod.Name != fmt.Sprintf("%s-%d", group.Name, i) {
+			if pod.Name != naming.RedisPod(group.Name, i) {
 				continue
 			}
 			said, answers := status.RedisMember(asked, pod)

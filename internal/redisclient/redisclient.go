@@ -118,6 +118,8 @@ type HandOver struct {
 	Name, Pod string
 	// Members and Sentinels are the addresses by the pod's name.
 	Members, Sentinels map[string]string
+	// Hosts are the addresses that the members know each other by.
+	Hosts map[string]string
 }
 
 // The times of a hand-over: how long writes may be held, which ends by itself, and how soon to look again.
@@ -146,7 +148,7 @@ func (c *Client) HandOver(ctx context.Context, h HandOver, login Login) error {
 	}
 	next, err := c.promote(ctx, h, login)
 	if err == nil {
-		err = old.SlaveOf(ctx, announced(before, next), "6379").Err()
+		err = old.SlaveOf(ctx, h.Hosts[next], "6379").Err()
 	}
 	return errors.Join(err,
 		ignoreRefused(old.Do(ctx, "client", "kill", "type", "normal", "skipme", "yes").Err()),
@@ -191,16 +193,4 @@ func (c *Client) promote(ctx context.Context, h HandOver, login Login) (string, 
 		case <-time.After(lookAgain):
 		}
 	}
-}
-
-// announced is the name that a replica has given its master: it begins with the pod's.
-func announced(info, pod string) string {
-	for line := range strings.Lines(info) {
-		for field := range strings.SplitSeq(line, ",") {
-			if _, host, found := strings.Cut(field, "ip="); found && strings.HasPrefix(host, pod+".") {
-				return host
-			}
-		}
-	}
-	return pod
 }

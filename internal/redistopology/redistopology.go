@@ -27,8 +27,6 @@ type Group struct {
 	Wanted int
 	// Members are those whose pods are there, by ordinal.
 	Members []Member
-	// Misplaced says that the StatefulSet is one for a single member and must be made anew.
-	Misplaced bool
 	// Quorum says that the Sentinels can replace a master.
 	Quorum bool
 }
@@ -40,8 +38,6 @@ type Kind int
 const (
 	// Nothing is done: all is as it shall be, or something else must happen first.
 	Nothing Kind = iota
-	// Recreate makes the StatefulSet anew, without its pods.
-	Recreate
 	// Restart deletes a member's pod.
 	Restart
 	// Handover has the master hand over to a replica.
@@ -60,9 +56,6 @@ type Step struct {
 // Next is the next step. A member that is stuck with old settings is restarted first, for it cannot become
 // well; otherwise all must be well before one is taken away, replicas before the master.
 func Next(g Group) Step {
-	if g.Misplaced {
-		return Step{Kind: Recreate, Why: "the StatefulSet is one for a single member"}
-	}
 	outdated := 0
 	for _, m := range g.Members {
 		if m.Outdated || m.Alone {
