@@ -149,10 +149,24 @@ func (c *Client) HandOver(ctx context.Context, h HandOver, login Login) error {
 	next, err := c.promote(ctx, h, login)
 	if err == nil {
 		err = old.SlaveOf(ctx, h.Hosts[next], "6379").Err()
+		c.follow(ctx, h, next, login)
 	}
 	return errors.Join(err,
 		ignoreRefused(old.Do(ctx, "client", "kill", "type", "normal", "skipme", "yes").Err()),
 		old.Do(ctx, "client", "unpause").Err())
+}
+
+// follow has the other replicas follow the new master at once, for one that nobody follows takes no sessions. The
+// Sentinels will do the same a little later, so a failure does not matter.
+func (c *Client) follow(ctx context.Context, h HandOver, next string, login Login) {
+	for pod, address := range h.Members {
+		if pod == h.Pod || pod == next {
+			continue
+		}
+		other := c.open(address, login)
+		_ = other.SlaveOf(ctx, h.Hosts[next], "6379").Err()
+		_ = other.Close()
+	}
 }
 
 // ignoreRefused leaves out that there was no client.
