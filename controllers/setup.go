@@ -37,6 +37,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/podmetrics"
 	"github.com/scalableapp/scalableapp-operator/internal/probe"
 	"github.com/scalableapp/scalableapp-operator/internal/promql"
+	"github.com/scalableapp/scalableapp-operator/internal/redisclient"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
 	"github.com/scalableapp/scalableapp-operator/internal/telemetry"
 )
@@ -133,9 +134,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 			Config:   &observe.ConfigReader{Metadata: metadata, Live: live},
 			Gateways: gateways, Renewals: records,
 			Gates: &observe.Gates{Pods: &podmetrics.Reader{}, Prometheus: &promql.Client{}, Prober: &probe.Client{}},
+			Redis: &redisclient.Client{},
 		},
 		Executor: &apply.Executor{
-			Client: mgr.GetClient(), Live: live, Patroni: &patroni.Client{}, Poolers: &pgbouncer.Client{Database: components.PoolerDatabase},
+			Client: mgr.GetClient(), Live: live, Patroni: &patroni.Client{}, Redis: &redisclient.Client{},
+			Poolers: &pgbouncer.Client{Database: components.PoolerDatabase},
 		},
 		Recorder: mgr.GetEventRecorder("scalableapp-operator"),
 		Config:   config, Telemetry: recorder,

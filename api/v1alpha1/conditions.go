@@ -92,6 +92,8 @@ const (
 	ReasonConfigMissing = "ConfigMissing"
 	// ReasonStorageClassMissing: the StorageClass of a volume does not exist.
 	ReasonStorageClassMissing = "StorageClassMissing"
+	// ReasonMemoryNearlyFull: a store that refuses new keys when its memory is full is about to.
+	ReasonMemoryNearlyFull = "MemoryNearlyFull"
 	// ReasonVolumePending: a volume waits to be provided.
 	ReasonVolumePending = "VolumePending"
 	// ReasonImagePullFailed: an image cannot be pulled.

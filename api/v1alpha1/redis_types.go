@@ -58,6 +58,7 @@ type SessionRedisSpec struct {
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Enum=1;3
+	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="sessions.redis.members cannot go back to 1 on a live session store: a lone member has no way to take the sessions over; set it back to 3, or create a new ScalableApp with one member"
 	Members int32 `json:"members,omitempty"`
 
 	// eviction says what becomes of sessions when the memory is full. Refuse: new sessions are refused,
@@ -126,6 +127,7 @@ type CacheRedisSpec struct {
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Enum=1;3
+	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="cache.redis.members cannot go back to 1 on a live cache: set it back to 3, or remove cache, wait until it is gone, and add it again with one member"
 	Members int32 `json:"members,omitempty"`
 
 	// memory is the memory of the Redis container; 70% of it holds data.

@@ -45,10 +45,15 @@ func (x *Executor) actions(ctx context.Context, app *v1alpha1.ScalableApp, list 
 	for _, a := range list {
 		log.FromContext(ctx).Info("Acting", "action", a.String())
 		err := x.action(ctx, app, a)
-		if _, told := a.(action.PoolerReconnect); told && err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", a, err)) // no failed change of the database
-		} else if err != nil {
-			errs = append(errs, &ActionError{Action: a, Err: err})
+		switch a.(type) {
+		case action.PoolerReconnect, action.HandOverRedis: // no change of the database
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", a, err))
+			}
+		default:
+			if err != nil {
+				errs = append(errs, &ActionError{Action: a, Err: err})
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -72,6 +77,8 @@ func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a acti
 		return x.switchover(ctx, app, a)
 	case action.RestartPostgres:
 		return x.restartPostgres(ctx, app, a)
+	case action.HandOverRedis:
+		return x.handOverRedis(ctx, app, a)
 	case action.PoolerReconnect:
 		return x.poolerReconnect(ctx, app, a)
 	default:

@@ -36,6 +36,8 @@ type Executor struct {
 	Poolers Poolers
 	// Patroni hands leaderships over and restarts PostgreSQL.
 	Patroni Patroni
+	// Redis has masters hand over.
+	Redis Redis
 }
 
 // ConflictError says that a child's name is taken by somebody else.

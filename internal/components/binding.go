@@ -137,8 +137,16 @@ func bind(app *v1alpha1.ScalableApp, bindings revision.Bindings) Binding {
 		b.Env = append(b.Env, secretEnv("SESSION_URL", secret, "uri"))
 		b.mount("sessions", secret)
 	}
+	if secret := bindings.SessionsSecret; secret != "" {
+		b.Env = append(b.Env, secretEnv("SESSION_URL", secret, "uri"))
+		b.mount("sessions", secret)
+	}
 	if bindings.Cache {
 		secret := naming.RedisBinding(naming.Cache(app))
+		b.Env = append(b.Env, secretEnv("CACHE_URL", secret, "uri"))
+		b.mount("cache", secret)
+	}
+	if secret := bindings.CacheSecret; secret != "" {
 		b.Env = append(b.Env, secretEnv("CACHE_URL", secret, "uri"))
 		b.mount("cache", secret)
 	}

@@ -26,6 +26,7 @@ const (
 	// Only there where there is, or was, a pooler.
 	keyPoolerPassword      = "POOLER_PASSWORD"
 	keyPoolerAdminPassword = "POOLER_ADMIN_PASSWORD"
+	keySentinelPassword    = "SENTINEL_PASSWORD"
 )
 
 // minEntropy is what the passwords are at least made from. With less none are made: the zero value of
@@ -46,6 +47,10 @@ func Credentials(in Input) []Object {
 	for _, r := range redises(in.App) {
 		objects = append(objects, passwords(in, r.component, naming.RedisCredentials(r.name),
 			keyAppPassword, keyMonitorPassword)...)
+		if r.members > 1 {
+			objects = append(objects, passwords(in, r.component, naming.RedisReplication(r.name),
+				keyReplicationPassword, keySentinelPassword)...)
+		}
 	}
 	return objects
 }

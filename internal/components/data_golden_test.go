@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -55,6 +57,12 @@ func withRedis(spec *v1alpha1.ScalableAppSpec) {
 	spec.Cache = &v1alpha1.CacheSpec{Redis: &v1alpha1.CacheRedisSpec{Memory: &cache}}
 }
 
+func withRedisOfThree(spec *v1alpha1.ScalableAppSpec) {
+	withRedis(spec)
+	spec.Sessions.Redis.Members, spec.Cache.Redis.Members = 3, 3
+	spec.Sessions.Redis.Eviction = v1alpha1.SessionEvictionEvictIdle
+}
+
 func withAll(spec *v1alpha1.ScalableAppSpec) {
 	withPostgres(spec)
 	withRedis(spec)
@@ -71,6 +79,18 @@ func settle(t *testing.T, in Input) Input {
 		in.Observed.Secrets = append(in.Observed.Secrets, secret)
 	}
 	state.SortByName(in.Observed.Secrets)
+	return in
+}
+
+// withAddresses lets the operator see the Services of a Redis of three with their addresses.
+func withAddresses(in Input) Input {
+	for i, object := range Redis(in) {
+		if service, ok := object.Intent.(*corev1ac.ServiceApplyConfiguration); ok {
+			in.Observed.Services = append(in.Observed.Services, &corev1.Service{
+				ObjectMeta: metav1.ObjectMeta{Name: *service.GetName()}, Spec: corev1.ServiceSpec{ClusterIP: fmt.Sprintf("10.96.0.%d", i+1)}})
+		}
+	}
+	state.SortByName(in.Observed.Services)
 	return in
 }
 
@@ -147,9 +167,20 @@ func TestGolden(t *testing.T) {
 			in.App.Spec.Database.Postgres.Instances = 1
 			return Pooler(in)
 		},
-		"redis":           func() []Object { return Redis(settle(t, testInput(withRedis))) },
-		"bindings":        func() []Object { return Bindings(settle(t, testInput(withAll))) },
-		"networkpolicies": func() []Object { return NetworkPolicies(testInput(withAll)) },
+		"redis":                  func() []Object { return Redis(settle(t, testInput(withRedis))) },
+		"redis_three_first_pass": func() []Object { return Redis(settle(t, testInput(withRedisOfThree))) },
+		"redis_three":            func() []Object { return Redis(withAddresses(settle(t, testInput(withRedisOfThree)))) },
+		// One member becomes three: the Service leads to the lone one as long as it is there.
+		"redis_one_to_three": func() []Object {
+			in := withAddresses(settle(t, testInput(withRedisOfThree)))
+			in.App.Spec.Cache = nil
+			in.Observed.Pods = []*corev1.Pod{{
+				ObjectMeta: metav1.ObjectMeta{Name: "shop-sessions-0", Labels: labels(in.App, naming.ComponentSessions)}}}
+			return Redis(in)[1:2]
+		},
+		"networkpolicies_three": func() []Object { return NetworkPolicies(testInput(withRedisOfThree)) },
+		"bindings":              func() []Object { return Bindings(settle(t, testInput(withAll))) },
+		"networkpolicies":       func() []Object { return NetworkPolicies(testInput(withAll)) },
 	}
 	for name, objects := range scenarios {
 		t.Run(name, func(t *testing.T) { golden(t, name, objects()) })

@@ -48,8 +48,16 @@ func NetworkPolicies(in Input) []Object {
 			ingress(slices.Concat(clients, operatorPeers(in)), postgresPort)))
 	}
 	for _, r := range redises(in.App) {
-		objects = append(objects, networkPolicy(in, r.component, r.name,
-			ingress(slices.Concat(clients, operatorPeers(in)), redisPort)))
+		if r.members == 1 {
+			objects = append(objects, networkPolicy(in, r.component, r.name,
+				ingress(slices.Concat(clients, operatorPeers(in)), redisPort)))
+			continue
+		}
+		group := []*peer{componentPeer(in.App, r.component), componentPeer(in.App, r.sentinel)}
+		objects = append(objects,
+			networkPolicy(in, r.component, r.name, ingress(slices.Concat(clients, group, operatorPeers(in)), redisPort)),
+			// Sentinels can fail over: for members, each other and the operator alone.
+			networkPolicy(in, r.sentinel, naming.RedisSentinel(r.name), ingress(slices.Concat(group, operatorPeers(in)), sentinelPort)))
 	}
 	return objects
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -34,6 +35,8 @@ const (
 type redis struct {
 	name      string
 	component string
+	sentinel  string // the Sentinels' component
+	members   int32
 	memory    resource.Quantity
 	// eviction is what becomes of keys when the memory is full.
 	eviction string
@@ -44,25 +47,37 @@ type redis struct {
 // redises are the Redis instances that the app wants.
 func redises(app *v1alpha1.ScalableApp) []redis {
 	var out []redis
-	if s := app.Spec.Sessions; s != nil && s.Redis != nil {
+	if spec := sessionsRedis(app); spec != nil {
 		r := redis{
-			name: naming.Sessions(app), component: naming.ComponentSessions,
-			memory: memoryOr(s.Redis.Memory, "256Mi"),
+			name: naming.Sessions(app), component: naming.ComponentSessions, sentinel: naming.ComponentSessionsSentinel,
+			members: max(spec.Members, 1), memory: memoryOr(spec.Memory, "256Mi"),
 			// Nobody is logged out without a word: when the memory is full new sessions are refused.
 			eviction: "noeviction",
 		}
-		if s.Redis.Persistence != v1alpha1.PersistenceDisabled {
-			r.storage = &s.Redis.Storage
+		if spec.Eviction == v1alpha1.SessionEvictionEvictIdle {
+			r.eviction = "volatile-lru"
+		}
+		if spec.Persistence != v1alpha1.PersistenceDisabled {
+			r.storage = &spec.Storage
 		}
 		out = append(out, r)
 	}
 	if c := app.Spec.Cache; c != nil && c.Redis != nil {
 		out = append(out, redis{
-			name: naming.Cache(app), component: naming.ComponentCache,
-			memory: memoryOr(c.Redis.Memory, "128Mi"), eviction: "allkeys-lfu",
+			name: naming.Cache(app), component: naming.ComponentCache, sentinel: naming.ComponentCacheSentinel,
+			members: max(c.Redis.Members, 1), memory: memoryOr(c.Redis.Memory, "128Mi"), eviction: "allkeys-lfu",
 		})
 	}
 	return out
+}
+
+// sessionsRedis are the settings of the session store, if the operator runs it. The schema fills them in
+// also where the store is somebody else's.
+func sessionsRedis(app *v1alpha1.ScalableApp) *v1alpha1.SessionRedisSpec {
+	if s := app.Spec.Sessions; s != nil && s.Store != v1alpha1.SessionStoreExternal {
+		return s.Redis
+	}
+	return nil
 }
 
 func memoryOr(memory *resource.Quantity, otherwise string) resource.Quantity {
@@ -77,9 +92,13 @@ func memoryOr(memory *resource.Quantity, otherwise string) resource.Quantity {
 func Redis(in Input) []Object {
 	var objects []Object
 	for _, r := range redises(in.App) {
-		objects = append(objects, redisConfig(in, r), redisService(in, r))
 		users := redisUsers(in, r)
+		objects = append(objects, redisConfig(in, r), redisService(in, r))
 		objects = append(objects, users...)
+		if r.members > 1 {
+			objects = append(objects, redisGroup(in, r, len(users) > 0)...)
+			continue
+		}
 		// Its first pod shall not have to wait for the ACL file. But once there it is wanted whatever else
 		// was seen: a StatefulSet that is left out of a pass is deleted, and its volume may go with it.
 		if len(users) > 0 || in.Observed.StatefulSet(r.name) != nil {
@@ -113,6 +132,9 @@ func (r redis) config() string {
 	} else {
 		lines = append(lines, "appendonly no")
 	}
+	if r.members > 1 {
+		lines = append(lines, r.groupConfig()...)
+	}
 	return strings.Join(lines, "\n") + "\n"
 }
 
@@ -123,11 +145,20 @@ func redisUsers(in Input, r redis) []Object {
 	if app == "" || monitor == "" {
 		return nil
 	}
+	acl := redisACL(redisHash(app), redisHash(monitor))
+	if r.members > 1 {
+		replication := secretValue(in, naming.RedisReplication(r.name), keyReplicationPassword)
+		sentinel := secretValue(in, naming.RedisReplication(r.name), keySentinelPassword)
+		if replication == "" || sentinel == "" {
+			return nil
+		}
+		acl += groupACL(redisHash(replication), redisHash(sentinel))
+	}
 	return []Object{{Intent: corev1ac.Secret(naming.RedisUsers(r.name), in.App.Namespace).
 		WithLabels(labels(in.App, r.component)).
 		WithOwnerReferences(owner(in.App)).
 		WithType(corev1.SecretTypeOpaque).
-		WithData(map[string][]byte{redisUsersFile: []byte(redisACL(redisHash(app), redisHash(monitor)))})}}
+		WithData(map[string][]byte{redisUsersFile: []byte(acl)})}}
 }
 
 // redisACL is the ACL file. @dangerous and @admin hold what harms other users of the instance or shows
@@ -145,12 +176,22 @@ func redisHash(password string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// redisService is where the app finds its Redis: the only member, or the one that is master.
 func redisService(in Input, r redis) Object {
+	spec := corev1ac.ServiceSpec().
+		WithType(corev1.ServiceTypeClusterIP).
+		WithSelector(naming.Selector(in.App, r.component)).
+		WithPorts(servicePort("redis", redisPort))
+	if r.members > 1 {
+		// The label alone decides: a master that is not ready for a moment is still the only one to ask.
+		spec.WithPublishNotReadyAddresses(true).WithSelector(map[string]string{naming.LabelRole: redisMaster})
+		if lone := lonePod(in, r); lone != nil {
+			delete(spec.Selector, naming.LabelRole)
+			spec.WithSelector(map[string]string{appsv1.StatefulSetPodNameLabel: lone.Name})
+		}
+	}
 	return Object{Intent: corev1ac.Service(r.name, in.App.Namespace).
 		WithLabels(labels(in.App, r.component)).
 		WithOwnerReferences(owner(in.App)).
-		WithSpec(corev1ac.ServiceSpec().
-			WithType(corev1.ServiceTypeClusterIP).
-			WithSelector(naming.Selector(in.App, r.component)).
-			WithPorts(servicePort("redis", redisPort)))}
+		WithSpec(spec)}
 }

@@ -27,7 +27,7 @@ const (
 func redisStatefulSet(in Input, r redis) Object {
 	selector := naming.Selector(in.App, r.component)
 	spec := appsv1ac.StatefulSetSpec().
-		WithReplicas(1).
+		WithReplicas(r.members).
 		WithServiceName(r.name).
 		WithPodManagementPolicy(appsv1.ParallelPodManagement).
 		WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.RollingUpdateStatefulSetStrategyType)).
@@ -37,13 +37,21 @@ func redisStatefulSet(in Input, r redis) Object {
 		spec.WithPersistentVolumeClaimRetentionPolicy(dataRetention(r.storage.OnDelete)).
 			WithVolumeClaimTemplates(dataClaim(*r.storage, labels(in.App, r.component)))
 	}
-	return Object{Intent: appsv1ac.StatefulSet(r.name, in.App.Namespace).
+	object := Object{Intent: appsv1ac.StatefulSet(r.name, in.App.Namespace).
 		WithLabels(labels(in.App, r.component)).
 		WithOwnerReferences(owner(in.App)).
 		WithSpec(spec)}
+	if r.members > 1 {
+		// Who is master decides the order of restarts, and that only the operator knows.
+		spec.WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType))
+	}
+	return object
 }
 
 func redisTemplate(in Input, r redis) *corev1ac.PodTemplateSpecApplyConfiguration {
+	if r.members > 1 {
+		return groupTemplate(in, r)
+	}
 	// Neither file is read again while Redis runs. The passwords are not part of the checksum: they are
 	// made once, and a new pair does not have to cost a restart.
 	config := checksum(r.config() + redisACL("", ""))

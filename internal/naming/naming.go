@@ -25,7 +25,8 @@ const (
 	LabelComponent = "app.kubernetes.io/component"
 	// LabelRevision is the revision's name, on the children of one revision.
 	LabelRevision = "apps.scalableapp.dev/revision"
-	// LabelRole is set by Patroni on database pods: "primary" or "replica".
+	// LabelRole is set by Patroni on database pods, "primary" or "replica", and by redis-ha on those of a
+	// Redis of three: "master" or "replica".
 	LabelRole = "apps.scalableapp.dev/role"
 	// LabelDatabase is Patroni's scope label: the name of the database's StatefulSet.
 	LabelDatabase = "apps.scalableapp.dev/database"
@@ -43,6 +44,10 @@ const (
 	ComponentSessions  = "sessions"
 	ComponentCache     = "cache"
 	ComponentBackup    = "backup"
+
+	// The Sentinels are components of their own: a pod that is lost must not cost a vote and a copy at once.
+	ComponentSessionsSentinel = "sessions-sentinel"
+	ComponentCacheSentinel    = "cache-sentinel"
 )
 
 // Annotations.
@@ -191,6 +196,21 @@ func RedisUsers(name string) string { return name + "-users" }
 
 // RedisConfig is the ConfigMap with redis.conf.
 func RedisConfig(name string) string { return name + "-redis" }
+
+// RedisReplication is the Secret with the passwords that the members of a Redis of three and its Sentinels
+// have for each other.
+func RedisReplication(name string) string { return name + "-replication" }
+
+// RedisPod is a member of a Redis of three, or of its Sentinels when NAME is theirs: the pod, and the Service
+// that leads to it alone.
+func RedisPod(name string, ordinal int32) string { return fmt.Sprintf("%s-%d", name, ordinal) }
+
+// RedisSentinel is the StatefulSet of the Sentinels.
+func RedisSentinel(name string) string { return name + "-sentinel" }
+
+// RedisRecord is the ConfigMap that says who was last known as master, for when nobody else knows. The
+// operator makes it, and the member that becomes master writes itself into it.
+func RedisRecord(name string) string { return name + "-master" }
 
 // RedisBinding is the Secret that the app is given, in Service Binding form.
 func RedisBinding(name string) string { return name + "-app" }

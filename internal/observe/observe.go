@@ -48,6 +48,8 @@ type Observer struct {
 	Renewals RenewalReader
 	// Gates asks the gates of rollouts. Without it they say nothing.
 	Gates *Gates
+	// Redis asks the session store and the cache how they are. Without it they are not asked.
+	Redis Redis
 }
 
 // RenewalReader says when the newest renewal of a leader record was first seen; zero if none was.
@@ -62,7 +64,7 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
 	for _, read := range []func(context.Context, *v1alpha1.ScalableApp, *state.Observed) error{
-		o.gateways, o.children, o.config, o.external, o.backupStore, o.source, o.storageClasses, o.warnings, o.gates,
+		o.gateways, o.children, o.config, o.external, o.backupStore, o.source, o.storageClasses, o.warnings, o.redis, o.gates,
 	} {
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err

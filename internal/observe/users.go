@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -91,20 +92,31 @@ func (o *Observer) config(ctx context.Context, app *v1alpha1.ScalableApp, seen *
 	return nil
 }
 
+// external looks at the Secrets of the services that exist already.
 func (o *Observer) external(ctx context.Context, app *v1alpha1.ScalableApp, seen *state.Observed) error {
-	if app.Spec.Database == nil || app.Spec.Database.External == nil {
+	read := func(name string, into *state.ExternalSecret) error {
+		secret := &corev1.Secret{}
+		err := o.Live.Get(ctx, types.NamespacedName{Namespace: app.Namespace, Name: name}, secret)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("Secret %s: %w", name, err)
+		}
+		*into = state.ExternalSecret{Exists: true, Keys: slices.Sorted(maps.Keys(secret.Data))}
 		return nil
 	}
-	secret := &corev1.Secret{}
-	err := o.Live.Get(ctx, types.NamespacedName{Namespace: app.Namespace, Name: app.Spec.Database.External.SecretName}, secret)
-	if apierrors.IsNotFound(err) {
-		return nil
+	var errs []error
+	if db := app.Spec.Database; db != nil && db.External != nil {
+		errs = append(errs, read(db.External.SecretName, &seen.External))
 	}
-	if err != nil {
-		return fmt.Errorf("Secret %s: %w", app.Spec.Database.External.SecretName, err)
+	if s := app.Spec.Sessions; s != nil && s.External != nil {
+		errs = append(errs, read(s.External.SecretName, &seen.ExternalSessions))
 	}
-	seen.External = state.ExternalSecret{Exists: true, Keys: slices.Sorted(maps.Keys(secret.Data))}
-	return nil
+	if c := app.Spec.Cache; c != nil && c.External != nil {
+		errs = append(errs, read(c.External.SecretName, &seen.ExternalCache))
+	}
+	return errors.Join(errs...)
 }
 
 // storageClasses asks for the classes that the spec names, until the volumes that need them are there.

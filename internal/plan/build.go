@@ -56,6 +56,10 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	}
 	p.Objects = b.objects()
 	p.Deletions = b.deletions(p.Objects)
+	redis, wake := b.redisActions()
+	if p.Actions = append(p.Actions, redis...); wake > 0 && (p.Wake == 0 || p.Wake > wake) {
+		p.Wake = wake
+	}
 	return p
 }
 
@@ -267,7 +271,7 @@ func (b *builder) trouble() rollout.Obstacle {
 // wake is when to look again if nothing happens until then.
 func (b *builder) wake() time.Duration {
 	wake := b.decision.Wake
-	external := b.app.Spec.Database != nil && b.app.Spec.Database.External != nil
+	missing := b.missingSecret()
 	waits := b.decision.Reason == v1alpha1.ReasonWaitingForDataTier || b.decision.Reason == v1alpha1.ReasonHeld
 	noRoutes := b.app.Spec.Traffic.Gateway != nil && !b.seen.Gateways.Known
 	if b.decision.Status.Stage == v1alpha1.StageWaiting && b.gateUnread() {
@@ -276,7 +280,7 @@ func (b *builder) wake() time.Duration {
 	if renew := components.RenewCertificates(b.in); renew > 0 && (wake == 0 || renew < wake) {
 		wake = renew
 	}
-	polls := waits || len(b.seen.Warnings) > 0 || (external && !b.seen.External.Exists) || b.missingClass() || noRoutes ||
+	polls := waits || len(b.seen.Warnings) > 0 || missing || b.missingClass() || noRoutes ||
 		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret()
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
@@ -291,6 +295,14 @@ func (b *builder) wake() time.Duration {
 func (b *builder) noBackupSecret() bool {
 	spec, store := backup.Spec(b.app), b.seen.BackupStore
 	return spec != nil && spec.S3 != nil && (store.AccessKeyID == "" || store.SecretAccessKey == "")
+}
+
+// missingSecret says whether a Secret of a service that exists already is not there.
+func (b *builder) missingSecret() bool {
+	spec := b.app.Spec
+	return spec.Database != nil && spec.Database.External != nil && !b.seen.External.Exists ||
+		spec.Sessions != nil && spec.Sessions.External != nil && !b.seen.ExternalSessions.Exists ||
+		spec.Cache != nil && spec.Cache.External != nil && !b.seen.ExternalCache.Exists
 }
 
 func (b *builder) missingClass() bool {

@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
@@ -184,7 +185,7 @@ func (b *builder) deletions(objects []components.Object) []state.Child {
 		case child.Kind == "Job" && (b.outdated(b.seen.Job(child.Name)) || b.gateOutdated(child.Name)):
 			deletions = append(deletions, child)
 		case !child.Owned || wanted[child.Kind+"/"+child.Name]:
-		case bound[child.Component]: // the spec has dropped it, but a revision that uses it still runs
+		case bound[strings.TrimSuffix(child.Component, "-sentinel")]: // the spec has dropped it, but a revision that uses it still runs
 		case child.Kind == "ControllerRevision" && !forgotten[child.Name]:
 		case child.Kind != "ControllerRevision" && child.Revision != "" && (b.live(child.Revision) || !b.gone(child.Revision)):
 			// Whatever happens, nothing that a running pod uses is deleted.
@@ -232,14 +233,11 @@ func (b *builder) kept() map[string]bool {
 			keep("ConfigMap", record)
 		}
 	}
-	for name, wanted := range map[string]bool{
-		naming.Sessions(b.app): b.app.Spec.Sessions != nil, naming.Cache(b.app): b.app.Spec.Cache != nil,
-	} {
-		if wanted {
-			keep("Secret", naming.RedisCredentials(name))
-			keep("Secret", naming.RedisBinding(name))
-			keep("Secret", naming.RedisUsers(name))
-		}
+	for _, name := range components.RedisNames(b.in) {
+		keep("Secret", naming.RedisCredentials(name))
+		keep("Secret", naming.RedisReplication(name))
+		keep("Secret", naming.RedisBinding(name))
+		keep("Secret", naming.RedisUsers(name))
 	}
 	return kept
 }

@@ -43,7 +43,10 @@ type Bindings struct {
 	Pooler         bool   `json:"pooler,omitempty"`
 	ExternalSecret string `json:"externalSecret,omitempty"`
 	Sessions       bool   `json:"sessions,omitempty"`
+	// SessionsSecret and CacheSecret are the user's Secrets of a session store and a cache that exist already.
+	SessionsSecret string `json:"sessionsSecret,omitempty"`
 	Cache          bool   `json:"cache,omitempty"`
+	CacheSecret    string `json:"cacheSecret,omitempty"`
 }
 
 // Config is one of the user's ConfigMaps as it was when the revision was made.
@@ -167,7 +170,15 @@ func eachConfigRef(app *v1alpha1.AppSpec, visit func(name *string, optional bool
 }
 
 func bindingsOf(app *v1alpha1.ScalableApp) Bindings {
-	b := Bindings{Sessions: app.Spec.Sessions != nil, Cache: app.Spec.Cache != nil}
+	var b Bindings
+	if s := app.Spec.Sessions; s != nil {
+		b.Sessions = s.External == nil
+		b.SessionsSecret = secretOf(s.External)
+	}
+	if c := app.Spec.Cache; c != nil {
+		b.Cache = c.External == nil
+		b.CacheSecret = secretOf(c.External)
+	}
 	if db := app.Spec.Database; db != nil {
 		b.Database = db.Postgres != nil
 		b.Pooler = db.Postgres != nil && db.Postgres.Pooler != nil
@@ -176,6 +187,13 @@ func bindingsOf(app *v1alpha1.ScalableApp) Bindings {
 		}
 	}
 	return b
+}
+
+func secretOf(external *v1alpha1.ExternalServiceSpec) string {
+	if external == nil {
+		return ""
+	}
+	return external.SecretName
 }
 
 // The defaults of the fields of spec.app, as the CRD's schema has them. A default that a later

@@ -60,6 +60,11 @@ type Observed struct {
 	// Source is the app that the database is restored from. It is nil when the spec names none and when
 	// the database is there already.
 	Source *Source
+	// ExternalSessions and ExternalCache are those of a session store and a cache that exist already.
+	ExternalSessions, ExternalCache ExternalSecret
+	// Redis is what the members of a Redis of several and its Sentinels said, by the StatefulSet's name; nil
+	// when they were not asked.
+	Redis map[string]*RedisGroup
 	// StorageClasses are the names of the StorageClasses that the spec names and that exist.
 	StorageClasses map[string]bool
 	// Warnings is what the cluster says in events of children that cannot come up, by KIND/NAME. It is

@@ -26,37 +26,19 @@ func DataTierObstacle(in Input) string {
 			waits = append(waits, "database ("+missing+")")
 		}
 	}
-	if v := sessions(in); !v.ok && v.reason != "" {
+	if v := sessions(in); !v.ok && v.reason != "" && v.reason != v1alpha1.ReasonMemoryNearlyFull && !mastered(sessionsStatus(in)) {
 		add("sessions", v)
 	}
-	if v := cache(in); !v.ok && v.reason != "" && in.App.Status.Rollout.Stable == nil {
+	if v := cache(in); !v.ok && v.reason != "" && !mastered(cacheStatus(in)) && in.App.Status.Rollout.Stable == nil {
 		add("cache", v)
 	}
 	return strings.Join(waits, ", ")
 }
 
-// sessions is the condition SessionsReady.
-func sessions(in Input) verdict {
-	if in.App.Spec.Sessions == nil {
-		return verdict{}
-	}
-	var class *string
-	if redis := in.App.Spec.Sessions.Redis; redis != nil && redis.Persistence != v1alpha1.PersistenceDisabled {
-		class = redis.Storage.StorageClassName
-	}
-	return members(in, server{
-		kind: v1alpha1.ConditionSessionsReady, name: naming.Sessions(in.App), component: naming.ComponentSessions, wanted: 1, class: class,
-	})
-}
-
-// cache is the condition CacheReady.
-func cache(in Input) verdict {
-	if in.App.Spec.Cache == nil {
-		return verdict{}
-	}
-	return members(in, server{
-		kind: v1alpha1.ConditionCacheReady, name: naming.Cache(in.App), component: naming.ComponentCache, wanted: 1,
-	})
+// mastered says whether a Redis takes writes, whatever else it lacks. A single member that is being replaced
+// still counts as away.
+func mastered(status *v1alpha1.RedisStatus) bool {
+	return status != nil && status.Master != "" && status.Members > 1
 }
 
 // server is a part of the data tier: a StatefulSet with that many pods, and the StorageClass that the
@@ -65,7 +47,7 @@ type server struct {
 	kind, name, component string
 	wanted                int32
 	class                 *string
-	// ordered says that the operator orders restarts and knows by itself which pods are to be replaced.
+	// ordered says that the operator restarts the pods itself, and so knows which are of old settings.
 	ordered bool
 }
 
@@ -89,7 +71,7 @@ func members(in Input, s server) verdict {
 		}
 	}
 	switch {
-	case ready >= wanted && (s.ordered || (set.Status.ObservedGeneration >= set.Generation && set.Status.UpdatedReplicas >= wanted)):
+	case ready >= wanted && (s.ordered || set.Status.ObservedGeneration >= set.Generation && set.Status.UpdatedReplicas >= wanted):
 		return good(kind, fmt.Sprintf("%d of %d pods are ready", ready, wanted))
 	case ready >= wanted:
 		return bad(kind, v1alpha1.ReasonProgressing, "pods of %s are being replaced", name)

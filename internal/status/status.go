@@ -56,6 +56,8 @@ func Build(in Input) v1alpha1.ScalableAppStatus {
 		App:                appStatus(in),
 		Rollout:            in.Rollout.Status,
 		Database:           databaseStatus(in),
+		Sessions:           sessionsStatus(in),
+		Cache:              cacheStatus(in),
 		Endpoints:          endpoints(in),
 	}
 	verdicts := []verdict{databaseReady(in), backupReady(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
@@ -221,10 +223,10 @@ func endpoints(in Input) v1alpha1.EndpointsStatus {
 			e.DatabaseReadOnly = address(naming.Pooler(app, naming.PoolerReadOnly), 5432)
 		}
 	}
-	if app.Spec.Sessions != nil {
+	if app.Spec.Sessions != nil && app.Spec.Sessions.External == nil {
 		e.Sessions = address(naming.Sessions(app), 6379)
 	}
-	if app.Spec.Cache != nil {
+	if app.Spec.Cache != nil && app.Spec.Cache.External == nil {
 		e.Cache = address(naming.Cache(app), 6379)
 	}
 	return e

@@ -1,0 +1,107 @@
+package plan
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/internal/action"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/redistopology"
+	"github.com/scalableapp/scalableapp-operator/internal/status"
+)
+
+const (
+	// redisStep is how soon to look again while members are restarted.
+	redisStep = time.Second
+	// redisLook is how soon to look again at members that are well: nothing reports that one fell back, or
+	// that the memory fills up.
+	redisLook = 30 * time.Second
+)
+
+// redisActions are what is done to the Redis of several members, and when to look at them again. At most one
+// thing at a time, and none while traffic moves.
+func (b *builder) redisActions() ([]action.Action, time.Duration) {
+	var wake time.Duration
+	if len(b.seen.Redis) > 0 {
+		wake = redisLook
+	}
+	for _, group := range components.RedisGroups(b.in) {
+		if b.shifting() {
+			break
+		}
+		step := redistopology.Next(b.redisSeen(group))
+		if step.Why == "" {
+			continue
+		}
+		if step.Kind == redistopology.Nothing {
+			return nil, redisStep // it waits; another Redis may not begin meanwhile
+		}
+		if a := b.redisAction(group, step); a != nil {
+			return []action.Action{a}, redisStep
+		}
+	}
+	return nil, wake
+}
+
+func (b *builder) redisAction(group components.RedisGroup, step redistopology.Step) action.Action {
+	switch step.Kind {
+	case redistopology.Restart:
+		for _, pod := range b.redisPods(group.Component) {
+			if pod.Name == step.Member {
+				return action.DeletePod{Pod: pod.Name, UID: pod.UID, Why: step.Why}
+			}
+		}
+	case redistopology.Handover:
+		a := action.HandOverRedis{
+			Name: group.Name, Pod: step.Member, Secret: naming.RedisReplication(group.Name), Why: step.Why, Hosts: group.Hosts,
+			Members: map[string]string{}, Sentinels: map[string]string{},
+		}
+		for _, pod := range b.redisPods(group.Component) {
+			a.Members[pod.Name] = components.RedisAddress(pod)
+		}
+		for _, pod := range b.redisPods(group.Sentinel) {
+			if status.Serving(pod) {
+				a.Sentinels[pod.Name] = components.SentinelAddress(pod)
+			}
+		}
+		return a
+	}
+	return nil
+}
+
+func (b *builder) redisPods(component string) []*corev1.Pod {
+	return b.seen.PodsWith(naming.Selector(b.app, component))
+}
+
+// redisSeen is what the decision is made from.
+func (b *builder) redisSeen(group components.RedisGroup) redistopology.Group {
+	asked := b.seen.Redis[group.Name]
+	g := redistopology.Group{Wanted: int(group.Members)}
+	for i := range group.Members {
+		for _, pod := range b.redisPods(group.Component) {
+			if pod.Name != naming.RedisPod(group.Name, i) {
+				continue
+			}
+			said, answers := status.RedisMember(asked, pod)
+			g.Members = append(g.Members, redistopology.Member{
+				Name: pod.Name, Terminating: pod.DeletionTimestamp != nil,
+				Running:  pod.Status.Phase == corev1.PodRunning,
+				Ready:    status.Serving(pod) && answers && (said.Master || said.InSync),
+				Master:   said.Master,
+				Outdated: group.Outdated(b.in, pod), Alone: group.Alone(pod),
+			})
+		}
+	}
+	if asked != nil {
+		agree := 0
+		for _, said := range asked.Sentinels {
+			if said.Quorum {
+				agree++
+			}
+		}
+		g.Quorum = agree > 0
+	}
+	return g
+}

@@ -1,0 +1,139 @@
+// Package redistopology decides what is done next to a Redis of several members: which one is restarted for
+// new settings, and when the master hands over first. One thing at a time, out of what is seen alone, so that a
+// pass that was cut short is followed by one that goes on.
+package redistopology
+
+import "fmt"
+
+// Member is a pod of the set.
+type Member struct {
+	// Name is the pod's.
+	Name string
+	// Terminating says that it ends.
+	Terminating bool
+	// Running says that its server runs; Ready that it takes writes, or follows who does.
+	Running, Ready bool
+	// Master says that it takes writes.
+	Master bool
+	// Outdated says that it was started with other settings, or another image, than are wanted.
+	Outdated bool
+	// Alone says that it was started as the only member: the others cannot reach it.
+	Alone bool
+}
+
+// Group is a Redis as it was seen.
+type Group struct {
+	// Wanted is the number of members.
+	Wanted int
+	// Members are those whose pods are there, by ordinal.
+	Members []Member
+	// Quorum says that the Sentinels can replace a master.
+	Quorum bool
+}
+
+// Kind is what is done.
+type Kind int
+
+// The kinds.
+const (
+	// Nothing is done: all is as it shall be, or something else must happen first.
+	Nothing Kind = iota
+	// Restart deletes a member's pod.
+	Restart
+	// Handover has the master hand over to a replica.
+	Handover
+)
+
+// Step is what is done next.
+type Step struct {
+	Kind Kind
+	// Member is whom it is done to.
+	Member string
+	// Why says in words what for, or what is waited for.
+	Why string
+}
+
+// Next is the next step. A member that is stuck with old settings is restarted first, for it cannot become
+// well; otherwise all must be well before one is taken away, replicas before the master.
+func Next(g Group) Step {
+	outdated := 0
+	for _, m := range g.Members {
+		if m.Outdated || m.Alone {
+			outdated++
+		}
+	}
+	if outdated == 0 {
+		return Step{}
+	}
+	for _, m := range g.Members {
+		if m.Alone && !m.Terminating {
+			return alone(g, m)
+		}
+	}
+	for i := len(g.Members) - 1; i >= 0; i-- {
+		if m := g.Members[i]; m.Outdated && !m.Ready && !m.Terminating && othersStand(g, m.Name) {
+			return Step{Kind: Restart, Member: m.Name, Why: "it does not become ready with its old settings"}
+		}
+	}
+	if waits := unwell(g); waits != "" {
+		return Step{Why: waits}
+	}
+	for i := len(g.Members) - 1; i >= 0; i-- {
+		if m := g.Members[i]; m.Outdated && !m.Master {
+			return Step{Kind: Restart, Member: m.Name, Why: "a replica with old settings"}
+		}
+	}
+	for _, m := range g.Members {
+		if m.Outdated && g.Quorum {
+			return Step{Kind: Handover, Member: m.Name, Why: "the master is the last one with old settings"}
+		}
+	}
+	return Step{Why: "the Sentinels have no quorum, so the master cannot hand over"}
+}
+
+// alone is what is done to a member that was the only one: it is restarted as one of several. The others
+// shall be there, so that it has replicas as soon as it is back.
+func alone(g Group, m Member) Step {
+	running := 0
+	for _, other := range g.Members {
+		if other.Running && !other.Alone {
+			running++
+		}
+	}
+	if running < g.Wanted-1 {
+		return Step{Why: fmt.Sprintf("%d of %d other members run; %s is restarted as one of them after that", running, g.Wanted-1, m.Name)}
+	}
+	return Step{Kind: Restart, Member: m.Name, Why: "it becomes one of several"}
+}
+
+// othersStand says whether no other member is about to end.
+func othersStand(g Group, name string) bool {
+	for _, m := range g.Members {
+		if m.Name != name && m.Terminating {
+			return false
+		}
+	}
+	return true
+}
+
+// unwell is what must be waited for before a member is taken away, in words.
+func unwell(g Group) string {
+	masters := 0
+	for _, m := range g.Members {
+		switch {
+		case m.Terminating:
+			return m.Name + " ends"
+		case !m.Ready:
+			return m.Name + " is not ready"
+		case m.Master:
+			masters++
+		}
+	}
+	switch {
+	case len(g.Members) < g.Wanted:
+		return fmt.Sprintf("%d of %d members are there", len(g.Members), g.Wanted)
+	case masters != 1:
+		return fmt.Sprintf("%d members say that they are master", masters)
+	}
+	return ""
+}

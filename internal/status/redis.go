@@ -1,0 +1,224 @@
+package status
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
+)
+
+// store is a session store or a cache that the operator runs.
+type store struct {
+	kind, field, name, component, sentinel string
+	members                                int32
+	class                                  *string
+	// refuses says that new keys are refused when the memory is full.
+	refuses bool
+}
+
+// sentinelsWanted is the number of Sentinels of a Redis with several members.
+const sentinelsWanted = 3
+
+func sessionsStore(in Input) *store {
+	spec := in.App.Spec.Sessions
+	if spec == nil || spec.External != nil || spec.Redis == nil {
+		return nil
+	}
+	s := &store{
+		kind: v1alpha1.ConditionSessionsReady, field: "sessions", name: naming.Sessions(in.App),
+		component: naming.ComponentSessions, sentinel: naming.ComponentSessionsSentinel,
+		members: max(spec.Redis.Members, 1), refuses: spec.Redis.Eviction != v1alpha1.SessionEvictionEvictIdle,
+	}
+	if spec.Redis.Persistence != v1alpha1.PersistenceDisabled {
+		s.class = spec.Redis.Storage.StorageClassName
+	}
+	return s
+}
+
+func cacheStore(in Input) *store {
+	spec := in.App.Spec.Cache
+	if spec == nil || spec.Redis == nil {
+		return nil
+	}
+	return &store{
+		kind: v1alpha1.ConditionCacheReady, field: "cache", name: naming.Cache(in.App),
+		component: naming.ComponentCache, sentinel: naming.ComponentCacheSentinel, members: max(spec.Redis.Members, 1),
+	}
+}
+
+func sessionsStatus(in Input) *v1alpha1.RedisStatus { return redisStatus(in, sessionsStore(in)) }
+func cacheStatus(in Input) *v1alpha1.RedisStatus    { return redisStatus(in, cacheStore(in)) }
+
+// sessions is the condition SessionsReady.
+func sessions(in Input) verdict {
+	if spec := in.App.Spec.Sessions; spec != nil && spec.External != nil {
+		return externalService(v1alpha1.ConditionSessionsReady, "sessions", "session store", spec.External.SecretName, in.Observed.ExternalSessions)
+	}
+	return redisReady(in, sessionsStore(in))
+}
+
+// cache is the condition CacheReady.
+func cache(in Input) verdict {
+	if spec := in.App.Spec.Cache; spec != nil && spec.External != nil {
+		return externalService(v1alpha1.ConditionCacheReady, "cache", "cache", spec.External.SecretName, in.Observed.ExternalCache)
+	}
+	return redisReady(in, cacheStore(in))
+}
+
+// externalService says whether the Secret of a service that exists already can be bound.
+func externalService(kind, field, what, name string, seen state.ExternalSecret) verdict {
+	var v verdict
+	switch {
+	case !seen.Exists:
+		v = bad(kind, v1alpha1.ReasonSecretMissing, "Secret %s (%s.external.secretName) does not exist; create it with a key uri", name, field)
+	case !slices.Contains(seen.Keys, "uri"):
+		v = bad(kind, v1alpha1.ReasonSecretIncomplete, "Secret %s (%s.external.secretName) has no key uri; add it: redis://USER:PASSWORD@HOST:PORT/0", name, field)
+	default:
+		return good(kind, fmt.Sprintf("bound to the %s that Secret %s names", what, name))
+	}
+	v.lasting = true
+	return v
+}
+
+// redisStatus is the state of a Redis that the operator runs.
+func redisStatus(in Input, s *store) *v1alpha1.RedisStatus {
+	if s == nil {
+		return nil
+	}
+	out := &v1alpha1.RedisStatus{Members: s.members}
+	asked := in.Observed.Redis[s.name]
+	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, s.component)) {
+		if !Serving(pod) {
+			continue
+		}
+		said, answers := RedisMember(asked, pod)
+		if asked != nil && !answers || answers && !said.Master && !said.InSync {
+			continue
+		}
+		out.ReadyMembers++
+		// Both must say so: a node that froze keeps its label, and a Redis that was deposed may not know yet.
+		if s.members == 1 || pod.Labels[naming.LabelRole] == "master" && (asked == nil || said.Master) {
+			out.Master = pod.Name
+		}
+	}
+	if s.members > 1 {
+		out.Sentinels = sentinelsOf(in, s)
+	}
+	return out
+}
+
+// RedisMember is what a pod's Redis said; it did not if it was not asked.
+func RedisMember(asked *state.RedisGroup, pod *corev1.Pod) (state.RedisMember, bool) {
+	if asked == nil {
+		return state.RedisMember{}, false
+	}
+	said, answers := asked.Members[pod.Name]
+	return said, answers
+}
+
+func sentinelsOf(in Input, s *store) int32 {
+	if asked := in.Observed.Redis[s.name]; asked != nil {
+		return int32(len(asked.Sentinels))
+	}
+	var n int32
+	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, s.sentinel)) {
+		if Serving(pod) {
+			n++
+		}
+	}
+	return n
+}
+
+// redisReady says how a Redis is that the operator runs.
+func redisReady(in Input, s *store) verdict {
+	if s == nil {
+		return verdict{}
+	}
+	v := members(in, server{kind: s.kind, name: s.name, component: s.component, wanted: s.members, class: s.class, ordered: s.members > 1})
+	status := redisStatus(in, s)
+	full, words := nearlyFull(in, s)
+	switch {
+	case s.members > 1 && v.reason != v1alpha1.ReasonStorageClassMissing && status.Master == "" && in.Observed.StatefulSet(s.name) != nil:
+		message := "no member is master"
+		if !v.ok {
+			message += ": " + v.message
+			v.message = message
+			return v
+		}
+		return bad(s.kind, v1alpha1.ReasonUnavailable, "%s", message)
+	case !v.ok:
+		if s.members > 1 && status.Master != "" {
+			v.message = fmt.Sprintf("%s is master, but %s", status.Master, v.message)
+		}
+		return v
+	case full:
+		return bad(s.kind, v1alpha1.ReasonMemoryNearlyFull, "%s", words)
+	case s.members == 1:
+		v.message += fmt.Sprintf("; a restart or a lost node is an outage, for no replica stands by (%s.redis.members)", s.field)
+		return v
+	}
+	return groupReady(in, s, status)
+}
+
+// groupReady says how a Redis of several members is whose pods are all ready.
+func groupReady(in Input, s *store, status *v1alpha1.RedisStatus) verdict {
+	if asked := in.Observed.Redis[s.name]; asked != nil {
+		if status.ReadyMembers < s.members {
+			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %s", status.Master, stale(in, s, asked))
+		}
+		if n := asked.Members[status.Master].Replicas; n < s.members-1 {
+			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but only %d of %d replicas follow it", status.Master, n, s.members-1)
+		}
+		for _, name := range slices.Sorted(maps.Keys(asked.Sentinels)) {
+			if said := asked.Sentinels[name]; !said.Quorum {
+				return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but would not be replaced if it were lost: %s says %s", status.Master, name, said.Message)
+			}
+		}
+	}
+	if status.Sentinels < sentinelsWanted {
+		return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %d of %d Sentinels answer", status.Master, status.Sentinels, sentinelsWanted)
+	}
+	return good(s.kind, fmt.Sprintf("%s is master, %d replicas follow it, %d Sentinels watch", status.Master, s.members-1, status.Sentinels))
+}
+
+// stale is the member that does not follow the master, in words.
+func stale(in Input, s *store, asked *state.RedisGroup) string {
+	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, s.component)) {
+		switch said, answers := RedisMember(asked, pod); {
+		case !answers:
+			return pod.Name + " does not answer"
+		case !said.Master && !said.InSync:
+			return pod.Name + " does not follow it: its data is old"
+		}
+	}
+	return "not all members follow it"
+}
+
+// The share of its memory from which a store that refuses new keys is about to, and the one below which the
+// danger is over.
+const nearlyFullPercent, nearlyFullOver = 80, 75
+
+func nearlyFull(in Input, s *store) (bool, string) {
+	asked := in.Observed.Redis[s.name]
+	if !s.refuses || asked == nil {
+		return false, ""
+	}
+	limit := int64(nearlyFullPercent)
+	for _, c := range in.App.Status.Conditions {
+		if c.Type == s.kind && c.Reason == v1alpha1.ReasonMemoryNearlyFull {
+			limit = nearlyFullOver
+		}
+	}
+	for _, said := range asked.Members {
+		if said.Master && said.Limit > 0 && said.Used >= said.Limit/100*limit {
+			return true, fmt.Sprintf("more than %d%% of the memory is in use; when it is full new sessions are refused: raise %s.redis.memory, or set %s.redis.eviction to EvictIdle",
+				nearlyFullPercent, s.field, s.field)
+		}
+	}
+	return false, ""
+}
