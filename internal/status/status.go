@@ -24,6 +24,8 @@ type Input struct {
 	Desired int32
 	// Rollout is what was decided about the rollout.
 	Rollout rollout.Decision
+	// RedisChange is what is still to be done to a Redis of several members, in words, by its StatefulSet's name.
+	RedisChange map[string]string
 }
 
 // verdict is the state of one component; the zero verdict means that the spec does not ask for it.
