@@ -59,7 +59,9 @@ func newGroup(t *testing.T, seeded string) *group {
 	return g
 }
 
-func (g *group) path(parts ...string) string { return filepath.Join(append([]string{g.dir}, parts...)...) }
+func (g *group) path(parts ...string) string {
+	return filepath.Join(append([]string{g.dir}, parts...)...)
+}
 
 func (g *group) write(path, text string, mode os.FileMode) {
 	g.Helper()

@@ -46,7 +46,9 @@ func TestSessionsOfThree(t *testing.T) {
 			v1alpha1.ReasonDegraded, "shop-sessions-1 does not follow it: its data is old", false},
 		"one that does not answer": {func(_ Input, g *state.RedisGroup) { delete(g.Members, "shop-sessions-2") },
 			v1alpha1.ReasonDegraded, "shop-sessions-2 does not answer", false},
-		"a replica that the master does not know": {func(_ Input, g *state.RedisGroup) { g.Members["shop-sessions-0"] = state.RedisMember{Master: true, Replicas: 1} },
+		"a replica that the master does not know": {func(_ Input, g *state.RedisGroup) {
+			g.Members["shop-sessions-0"] = state.RedisMember{Master: true, Replicas: 1}
+		},
 			v1alpha1.ReasonDegraded, "only 1 of 2 replicas follow it", false},
 		"no quorum": {func(_ Input, g *state.RedisGroup) { g.Sentinels["s-1"] = state.RedisSentinel{Message: "NOQUORUM"} },
 			v1alpha1.ReasonDegraded, "would not be replaced if it were lost: s-1 says NOQUORUM", false},
