@@ -50,6 +50,8 @@ func (r redis) groupConfig() []string {
 		"repl-diskless-sync-delay 0",
 		"repl-timeout 20",
 		"repl-ping-replica-period 3",
+		// A server that crashed shall be back soon, not look for faults of the memory first.
+		"crash-memcheck-enabled no",
 	}
 	if r.component == naming.ComponentSessions {
 		// A master that nobody follows takes no sessions: they would be lost when it is deposed. What can

@@ -45,6 +45,17 @@ func (b *builder) redisActions() ([]action.Action, time.Duration) {
 	return nil, wake
 }
 
+// redisChange is what is still to be done to each Redis of several members, in words.
+func (b *builder) redisChange() map[string]string {
+	change := map[string]string{}
+	for _, group := range components.RedisGroups(b.in) {
+		if step := redistopology.Next(b.redisSeen(group)); step.Why != "" {
+			change[group.Name] = step.Why
+		}
+	}
+	return change
+}
+
 func (b *builder) redisAction(group components.RedisGroup, step redistopology.Step) action.Action {
 	switch step.Kind {
 	case redistopology.Restart:

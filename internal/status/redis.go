@@ -167,6 +167,9 @@ func redisReady(in Input, s *store) verdict {
 
 // groupReady says how a Redis of several members is whose pods are all ready.
 func groupReady(in Input, s *store, status *v1alpha1.RedisStatus) verdict {
+	if in.RedisChange[s.name] != "" {
+		return bad(s.kind, v1alpha1.ReasonProgressing, "%s is master; members of %s are restarted one by one for new settings", status.Master, s.name)
+	}
 	if asked := in.Observed.Redis[s.name]; asked != nil {
 		if status.ReadyMembers < s.members {
 			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %s", status.Master, stale(in, s, asked))

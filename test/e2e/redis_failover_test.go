@@ -55,6 +55,7 @@ func TestRedisFailover(t *testing.T) {
 			t.Errorf("%s: no session was taken for %s, want at most %s", what, seconds(gap), limit)
 		}
 	}
+	// A crash: SIGKILL does not reach the first process from inside.
 	crash := func() { w.inPod(w.redisMaster("shop"), "redis", "bash", "-c", "kill -SEGV 1") }
 	force := func() {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: w.redisMaster("shop")}}
