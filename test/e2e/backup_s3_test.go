@@ -46,7 +46,7 @@ func (w *world) startS3(service, bucket, id, key string) string {
 	w.Helper()
 	entropy := make([]byte, 64)
 	copy(entropy, w.namespace)
-	authority, err := pki.NewAuthority(entropy, "s3", time.Now())
+	authority, err := pki.NewAuthority(entropy, "s3 authority", time.Now())
 	w.must(err)
 	leaf, err := pki.Issue(authority, entropy, pki.Request{Name: service, Hosts: []string{service + "." + w.namespace + ".svc"}}, time.Now())
 	w.must(err)

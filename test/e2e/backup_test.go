@@ -142,8 +142,11 @@ const checksum = `SELECT count(*) || ' rows, ' || md5(string_agg(id || body, ','
 // sql runs a statement as the app's user and returns its first value, if it has one.
 func (w *world) sql(name, statement string) string {
 	w.Helper()
-	conn, err := pgx.Connect(w.ctx, w.databaseURI(name))
-	w.must(err)
+	var conn *pgx.Conn
+	w.eventually(30*time.Second, "the way to the database is open", func() (err error) { // a node takes up a new Service in its time
+		conn, err = pgx.Connect(w.ctx, w.databaseURI(name))
+		return err
+	})
 	defer func() { _ = conn.Close(w.ctx) }()
 	rows, err := conn.Query(w.ctx, statement)
 	w.must(err)
