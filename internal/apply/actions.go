@@ -212,7 +212,8 @@ func (x *Executor) resizePod(ctx context.Context, app *v1alpha1.ScalableApp, a a
 	if err != nil {
 		return err
 	}
-	return x.Client.SubResource("resize").Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, raw), client.FieldOwner(naming.FieldManager))
+	patch := client.RawPatch(types.StrategicMergePatchType, raw)
+	return x.Client.SubResource("resize").Patch(ctx, pod, patch, client.FieldOwner(naming.FieldManager))
 }
 
 func (x *Executor) switchover(ctx context.Context, app *v1alpha1.ScalableApp, a action.Switchover) error {

@@ -126,7 +126,8 @@ func RestoreObstacle(app *v1alpha1.ScalableApp, seen *state.Observed) Obstacle {
 		return Obstacle{}
 	}
 	refused := func(format string, args ...any) Obstacle {
-		return Obstacle{Reason: v1alpha1.ReasonRestoreImpossible, Message: "database.postgres.restore: " + fmt.Sprintf(format, args...), Lasting: true}
+		message := "database.postgres.restore: " + fmt.Sprintf(format, args...)
+		return Obstacle{Reason: v1alpha1.ReasonRestoreImpossible, Message: message, Lasting: true}
 	}
 	waits := func(format string, args ...any) Obstacle {
 		return Obstacle{Reason: v1alpha1.ReasonProgressing, Message: "database.postgres.restore: " + fmt.Sprintf(format, args...)}
@@ -154,10 +155,10 @@ func RestoreObstacle(app *v1alpha1.ScalableApp, seen *state.Observed) Obstacle {
 	case restore.Time.Time.Before(have.RestorableFrom.Time):
 		return refused("%s can be restored to times from %s to %s, not to %s",
 			from, word(have.RestorableFrom), word(have.ArchivedTime), word(restore.Time))
-	case restore.Time.Time.After(seen.Now):
+	case restore.Time.After(seen.Now):
 		return refused("%s can be restored to times from %s to %s; %s is in the future",
 			from, word(have.RestorableFrom), word(have.ArchivedTime), word(restore.Time))
-	case restore.Time.Time.After(have.ArchivedTime.Time):
+	case restore.Time.After(have.ArchivedTime.Time):
 		return waits("%s can be restored to times from %s to %s; the log up to %s is not archived yet, it is waited for",
 			from, word(have.RestorableFrom), word(have.ArchivedTime), word(restore.Time))
 	}

@@ -100,8 +100,9 @@ func TestRestoring(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	seen := &state.Observed{ConfigMaps: []*corev1.ConfigMap{{ObjectMeta: metav1.ObjectMeta{Name: "shop-db-backup", Annotations: map[string]string{
-		"apps.scalableapp.dev/backup-report": `{"lastBackup":"20261128-074303F","restorableFrom":"2026-11-28T07:43:07Z","gap":1795851733,"handled":"a:full"}`}}}}}
+	seen := &state.Observed{ConfigMaps: []*corev1.ConfigMap{{ObjectMeta: metav1.ObjectMeta{
+		Name: "shop-db-backup", Annotations: map[string]string{
+			"apps.scalableapp.dev/backup-report": `{"lastBackup":"20261128-074303F","restorableFrom":"2026-11-28T07:43:07Z","gap":1795851733,"handled":"a:full"}`}}}}}
 	report := Read(app("shop", v1alpha1.PostgresSpec{}), seen)
 	if report == nil {
 		t.Fatal("it cannot be read")

@@ -43,7 +43,8 @@ func observeSource(t *testing.T, in Input, change func(*v1alpha1.ScalableAppSpec
 	old.App.Status.Database = &v1alpha1.DatabaseStatus{Backup: &v1alpha1.BackupStatus{RestorableFrom: &from, ArchivedTime: &to}}
 	authority := secretOf(t, Certificates(old), "old-db-ca")
 	in.Observed.Now = born.Add(72 * time.Hour)
-	in.Observed.Source = &state.Source{App: old.App, Authority: authority, Store: state.StoreSecret{Exists: true, AccessKeyID: "id", SecretAccessKey: "key"}}
+	in.Observed.Source = &state.Source{App: old.App, Authority: authority,
+		Store: state.StoreSecret{Exists: true, AccessKeyID: "id", SecretAccessKey: "key"}}
 }
 
 func secretOf(t *testing.T, objects []Object, name string) *corev1.Secret {
@@ -76,7 +77,8 @@ func TestBackupGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := settle(t, testInput(change))
 			in.App.Annotations = map[string]string{naming.AnnotationBackup: "monday:full"}
-			in.Observed.BackupStore = state.StoreSecret{Exists: true, AccessKeyID: "id", SecretAccessKey: "key\nrepo1-path=/elsewhere", CA: "a certificate"}
+			in.Observed.BackupStore = state.StoreSecret{Exists: true, AccessKeyID: "id",
+				SecretAccessKey: "key\nrepo1-path=/elsewhere", CA: "a certificate"}
 			golden(t, name, append(Backup(in), NetworkPolicies(in)...))
 			goldenText(t, name+"_config", string(secretOf(t, Postgres(in), "shop-db-pgbackrest").Data[agentConfigKey])+
 				"# ---- the members'\n"+string(secretOf(t, Postgres(in), "shop-db-pgbackrest").Data[memberConfigKey]))

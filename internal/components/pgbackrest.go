@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -43,9 +44,7 @@ func backupConfig(in Input) Object {
 			data[storeCAKey] = []byte(in.Observed.BackupStore.CA) // there even if empty: it is mounted by its name
 		}
 	}
-	for key, value := range restoreConfig(in) {
-		data[key] = value
-	}
+	maps.Copy(data, restoreConfig(in))
 	return Object{Intent: corev1ac.Secret(naming.BackupConfig(app), app.Namespace).
 		WithLabels(labels(app, naming.ComponentDatabase)).
 		WithOwnerReferences(owner(app)).

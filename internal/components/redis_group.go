@@ -191,7 +191,8 @@ func groupTemplate(in Input, r redis) *corev1ac.PodTemplateSpecApplyConfiguratio
 			WithVolumes(append(redisVolumes(r), runVolume(),
 				corev1ac.Volume().WithName("record").WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(naming.RedisRecord(r.name))),
 				corev1ac.Volume().WithName("token").WithProjected(corev1ac.ProjectedVolumeSource().WithSources(
-					corev1ac.VolumeProjection().WithServiceAccountToken(corev1ac.ServiceAccountTokenProjection().WithPath("token").WithExpirationSeconds(3607)),
+					corev1ac.VolumeProjection().WithServiceAccountToken(
+						corev1ac.ServiceAccountTokenProjection().WithPath("token").WithExpirationSeconds(3607)),
 					corev1ac.VolumeProjection().WithConfigMap(corev1ac.ConfigMapProjection().WithName("kube-root-ca.crt").
 						WithItems(corev1ac.KeyToPath().WithKey("ca.crt").WithPath("ca.crt"))))))...))
 }
@@ -249,7 +250,8 @@ func memberContainer(in Input, r redis) *corev1ac.ContainerApplyConfiguration {
 		WithResources(corev1ac.ResourceRequirements().
 			WithRequests(corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: r.memory}).
 			WithLimits(corev1.ResourceList{corev1.ResourceMemory: r.memory})).
-		WithLifecycle(corev1ac.Lifecycle().WithPreStop(corev1ac.LifecycleHandler().WithExec(corev1ac.ExecAction().WithCommand("redis-ha", "stop")))).
+		WithLifecycle(corev1ac.Lifecycle().WithPreStop(corev1ac.LifecycleHandler().
+			WithExec(corev1ac.ExecAction().WithCommand("redis-ha", "stop")))).
 		// A large append-only file takes minutes to load; meanwhile the answer is LOADING, which is alive.
 		WithStartupProbe(haProbe("alive", 1, 60)).
 		WithLivenessProbe(haProbe("alive", 10, 3)).

@@ -139,25 +139,18 @@ func sorted(list client.ObjectList, seen *state.Observed) []client.Object {
 	switch l := list.(type) {
 	case *appsv1.DeploymentList:
 		all := pointers(l.Items)
-		for _, d := range all {
-			if d.Labels[naming.LabelComponent] == naming.ComponentPooler {
-				seen.Poolers = append(seen.Poolers, d)
-			} else {
-				seen.Deployments = append(seen.Deployments, d)
-			}
-		}
+		pooler := func(d *appsv1.Deployment) bool { return d.Labels[naming.LabelComponent] == naming.ComponentPooler }
+		seen.Poolers = only(all, pooler)
+		seen.Deployments = only(all, func(d *appsv1.Deployment) bool { return !pooler(d) })
 		return objects(all)
 	case *appsv1.StatefulSetList:
 		seen.StatefulSets = pointers(l.Items)
 		return objects(seen.StatefulSets)
 	case *appsv1.ControllerRevisionList:
 		// StatefulSets keep ControllerRevisions of their own, with the labels of their pods.
-		seen.Revisions = nil
-		for _, r := range pointers(l.Items) {
-			if r.Labels[naming.LabelRevision] == r.Name {
-				seen.Revisions = append(seen.Revisions, r)
-			}
-		}
+		seen.Revisions = only(pointers(l.Items), func(r *appsv1.ControllerRevision) bool {
+			return r.Labels[naming.LabelRevision] == r.Name
+		})
 		return objects(seen.Revisions)
 	case *batchv1.JobList:
 		seen.Jobs = pointers(l.Items)
@@ -172,11 +165,9 @@ func sorted(list client.ObjectList, seen *state.Observed) []client.Object {
 		seen.Services = pointers(l.Items)
 		return objects(seen.Services)
 	case *discoveryv1.EndpointSliceList:
-		for _, slice := range pointers(l.Items) {
-			if slice.Labels[naming.LabelComponent] == naming.ComponentApp {
-				seen.Slices = append(seen.Slices, slice)
-			}
-		}
+		seen.Slices = only(pointers(l.Items), func(s *discoveryv1.EndpointSlice) bool {
+			return s.Labels[naming.LabelComponent] == naming.ComponentApp
+		})
 		return nil // they belong to Services
 	case *gatewayv1.HTTPRouteList:
 		routes := pointers(l.Items)
@@ -219,6 +210,17 @@ func untold(list client.ObjectList) []client.Object {
 	default:
 		panic(fmt.Sprintf("observe: %T is in Kinds but has no place in the snapshot", list))
 	}
+}
+
+// only are the objects that are wanted.
+func only[T any](list []T, wanted func(T) bool) []T {
+	var out []T
+	for _, object := range list {
+		if wanted(object) {
+			out = append(out, object)
+		}
+	}
+	return out
 }
 
 func pointers[T any, P interface {

@@ -159,7 +159,8 @@ func serves(t *testing.T, client *pgx.Conn) {
 func TestErrorsNameThePodAndNoPassword(t *testing.T) {
 	_, first, _ := world(t)
 	err := consoles.Reconnect(t.Context(), []string{first, "127.0.0.1:1"}, "wrong-"+password)
-	if err == nil || !strings.Contains(err.Error(), first) || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), password) {
+	if err == nil || !strings.Contains(err.Error(), first) || !strings.Contains(err.Error(), "127.0.0.1:1") ||
+		strings.Contains(err.Error(), password) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -45,10 +45,11 @@ func TestHandshake(t *testing.T) {
 		go func() {
 			_ = tls.Server(there, &tls.Config{
 				Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, Time: clock,
-			}).Handshake()
+			}).HandshakeContext(t.Context())
 			_ = there.Close()
 		}()
-		err := tls.Client(here, &tls.Config{RootCAs: pool, ServerName: host, Certificates: []tls.Certificate{pair}, Time: clock}).Handshake()
+		err := tls.Client(here, &tls.Config{RootCAs: pool, ServerName: host, Certificates: []tls.Certificate{pair}, Time: clock}).
+			HandshakeContext(t.Context())
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", host, err)
 		}

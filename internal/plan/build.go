@@ -145,7 +145,8 @@ func (b *builder) desired() int32 {
 func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec.Paused }
 
 func (b *builder) statusInput() status.Input {
-	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision, Database: b.database, RedisChange: b.redisChange()}
+	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision,
+		Database: b.database, RedisChange: b.redisChange()}
 }
 
 func (b *builder) decideRollout() {

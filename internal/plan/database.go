@@ -159,7 +159,8 @@ func databaseEnded(pod *corev1.Pod) time.Time {
 
 // shared are the settings that a standby may not have smaller than its primary (PostgreSQL's documentation,
 // "Hot Standby", "Administrator's Overview").
-var shared = []string{"max_connections", "max_prepared_transactions", "max_locks_per_transaction", "max_wal_senders", "max_worker_processes"}
+var shared = []string{"max_connections", "max_prepared_transactions", "max_locks_per_transaction",
+	"max_wal_senders", "max_worker_processes"}
 
 // memberState reads what Patroni writes into its pod's annotation "status". What cannot be read says nothing.
 func memberState(text string) database.MemberState {

@@ -53,7 +53,8 @@ func (s *story) pass() Plan {
 	s.Helper()
 	seen := s.Seen()
 	seen.Gates = s.samples(seen)
-	p := Build(s.App, seen, Config{Images: components.Images{Postgres: "postgres", PgBouncer: "pgbouncer", Redis: "redis"}, OperatorNamespace: "system"})
+	images := components.Images{Postgres: "postgres", PgBouncer: "pgbouncer", Redis: "redis"}
+	p := Build(s.App, seen, Config{Images: images, OperatorNamespace: "system"})
 	s.harmless(p, s.Seen())
 	s.write(p)
 	s.App.Status = p.Status

@@ -43,7 +43,8 @@ func newGroup(t *testing.T, seeded string) *group {
 	}
 	// A net of its own for each process and test, so that tests can run beside each other.
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", os.Getpid(), t.Name()))
-	g := &group{T: t, dir: t.TempDir(), net: fmt.Sprintf("127.%d.%d.", 20+sum[0]%200, sum[1]), procs: map[string]*exec.Cmd{}, client: &Client{}}
+	g := &group{T: t, dir: t.TempDir(), net: fmt.Sprintf("127.%d.%d.", 20+sum[0]%200, sum[1]),
+		procs: map[string]*exec.Cmd{}, client: &Client{}}
 	hosts := func(from int) string {
 		return fmt.Sprintf("%s%d %s%d %s%d", g.net, from, g.net, from+1, g.net, from+2)
 	}
@@ -101,7 +102,8 @@ func (g *group) start(kind string, i int) {
 		g.Fatal(err)
 	}
 	cmd := exec.Command("../../images/redis/redis-ha", kind) //nolint:noctx // it is ended by Cleanup
-	cmd.Env = append(g.env, "POD_NAME="+pod, "HA_HOST="+host, "HA_RUN="+g.path(id, "run"), "HA_DATA="+g.path(id, "data"), "HA_CONFIG="+g.path(id, "redis.conf"))
+	cmd.Env = append(g.env, "POD_NAME="+pod, "HA_HOST="+host, "HA_RUN="+g.path(id, "run"),
+		"HA_DATA="+g.path(id, "data"), "HA_CONFIG="+g.path(id, "redis.conf"))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -295,7 +297,8 @@ func TestHandOver(t *testing.T) {
 	g := newGroup(t, "")
 	master := g.startAll()
 	g.put(master, "first")
-	h := HandOver{Name: name, Pod: fmt.Sprintf("%s-%d", name, master), Members: map[string]string{}, Sentinels: map[string]string{}, Hosts: map[string]string{}}
+	h := HandOver{Name: name, Pod: fmt.Sprintf("%s-%d", name, master), Members: map[string]string{},
+		Sentinels: map[string]string{}, Hosts: map[string]string{}}
 	for i := range 3 {
 		h.Members[fmt.Sprintf("%s-%d", name, i)] = g.node(i) + ":6379"
 		h.Hosts[fmt.Sprintf("%s-%d", name, i)] = g.node(i)
@@ -304,7 +307,8 @@ func TestHandOver(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	acked, begun := make(chan []string), make(chan struct{})
 	go func() {
-		client := redis.NewClient(&redis.Options{Addr: g.node(master) + ":6379", Username: app.User, Password: app.Password, Protocol: 2, MaxRetries: -1})
+		client := redis.NewClient(&redis.Options{Addr: g.node(master) + ":6379", Username: app.User, Password: app.Password,
+			Protocol: 2, MaxRetries: -1})
 		defer func() { _ = client.Close() }()
 		var keys []string
 		for i := 0; ctx.Err() == nil; i++ {

@@ -104,8 +104,7 @@ func (c *Client) Sentinel(ctx context.Context, address, name string, login Login
 	said.Quorum = err == nil
 	if err != nil {
 		said.Message = err.Error()
-		var refused redis.Error
-		if !errors.As(err, &refused) {
+		if _, refused := errors.AsType[redis.Error](err); !refused {
 			return state.RedisSentinel{}, err
 		}
 	}
@@ -148,7 +147,8 @@ func (c *Client) HandOver(ctx context.Context, h HandOver, login Login) error {
 	}
 	next, err := c.promote(ctx, h, login)
 	if err == nil {
-		err = old.SlaveOf(ctx, h.Hosts[next], "6379").Err()
+		err = old.SlaveOf( //nolint:staticcheck // the name that the ACL allows, and that all versions know
+			ctx, h.Hosts[next], "6379").Err()
 		c.follow(ctx, h, next, login)
 	}
 	return errors.Join(err,
@@ -164,15 +164,15 @@ func (c *Client) follow(ctx context.Context, h HandOver, next string, login Logi
 			continue
 		}
 		other := c.open(address, login)
-		_ = other.SlaveOf(ctx, h.Hosts[next], "6379").Err()
+		_ = other.SlaveOf( //nolint:staticcheck // as above
+			ctx, h.Hosts[next], "6379").Err()
 		_ = other.Close()
 	}
 }
 
 // ignoreRefused leaves out that there was no client.
 func ignoreRefused(err error) error {
-	var refused redis.Error
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[redis.Error](err); refused {
 		return nil
 	}
 	return err

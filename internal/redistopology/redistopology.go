@@ -3,7 +3,10 @@
 // pass that was cut short is followed by one that goes on.
 package redistopology
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Member is a pod of the set.
 type Member struct {
@@ -56,13 +59,7 @@ type Step struct {
 // Next is the next step. A member that is stuck with old settings is restarted first, for it cannot become
 // well; otherwise all must be well before one is taken away, replicas before the master.
 func Next(g Group) Step {
-	outdated := 0
-	for _, m := range g.Members {
-		if m.Outdated || m.Alone {
-			outdated++
-		}
-	}
-	if outdated == 0 {
+	if !slices.ContainsFunc(g.Members, func(m Member) bool { return m.Outdated || m.Alone }) {
 		return Step{}
 	}
 	for _, m := range g.Members {
@@ -70,16 +67,16 @@ func Next(g Group) Step {
 			return alone(g, m)
 		}
 	}
-	for i := len(g.Members) - 1; i >= 0; i-- {
-		if m := g.Members[i]; m.Outdated && !m.Ready && !m.Terminating && othersStand(g, m.Name) {
+	for _, m := range slices.Backward(g.Members) {
+		if m.Outdated && !m.Ready && !m.Terminating && othersStand(g, m.Name) {
 			return Step{Kind: Restart, Member: m.Name, Why: "it does not become ready with its old settings"}
 		}
 	}
 	if waits := unwell(g); waits != "" {
 		return Step{Why: waits}
 	}
-	for i := len(g.Members) - 1; i >= 0; i-- {
-		if m := g.Members[i]; m.Outdated && !m.Master {
+	for _, m := range slices.Backward(g.Members) {
+		if m.Outdated && !m.Master {
 			return Step{Kind: Restart, Member: m.Name, Why: "a replica with old settings"}
 		}
 	}

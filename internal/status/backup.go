@@ -16,7 +16,8 @@ import (
 var passing = []string{v1alpha1.ReasonDatabaseUnavailable, v1alpha1.ReasonArchiveOff}
 
 // lasting are those that need a person.
-var lasting = []string{v1alpha1.ReasonCredentialsRefused, v1alpha1.ReasonRepositoryMismatch, v1alpha1.ReasonRepositoryFull, v1alpha1.ReasonScheduleInvalid}
+var lasting = []string{v1alpha1.ReasonCredentialsRefused, v1alpha1.ReasonRepositoryMismatch,
+	v1alpha1.ReasonRepositoryFull, v1alpha1.ReasonScheduleInvalid}
 
 // backupReady is the condition BackupReady: the write-ahead log is archived and backups are made.
 func backupReady(in Input) verdict {

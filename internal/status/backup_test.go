@@ -45,9 +45,11 @@ func TestBackupReady(t *testing.T) {
 			app := &v1alpha1.ScalableApp{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Spec: v1alpha1.ScalableAppSpec{
 				Database: &v1alpha1.DatabaseSpec{Postgres: &v1alpha1.PostgresSpec{Backup: &v1alpha1.BackupSpec{S3: test.s3}}}}}
 			seen := &state.Observed{BackupStore: test.store,
-				StatefulSets: []*appsv1.StatefulSet{{ObjectMeta: metav1.ObjectMeta{Name: "shop-db-backup"}, Status: appsv1.StatefulSetStatus{UpdatedReplicas: 1}}}}
+				StatefulSets: []*appsv1.StatefulSet{{ObjectMeta: metav1.ObjectMeta{Name: "shop-db-backup"},
+					Status: appsv1.StatefulSetStatus{UpdatedReplicas: 1}}}}
 			if !test.down {
-				seen.Pods = []*corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "shop-db-backup-0", Labels: naming.Selector(app, naming.ComponentBackup)},
+				seen.Pods = []*corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "shop-db-backup-0",
+					Labels: naming.Selector(app, naming.ComponentBackup)},
 					Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}}
 			}
 			if test.report != "" {
@@ -55,7 +57,8 @@ func TestBackupReady(t *testing.T) {
 					Annotations: map[string]string{naming.AnnotationBackupReport: test.report}}}}
 			}
 			got := backupReady(Input{App: app, Observed: seen})
-			if got.ok != test.ok || got.reason != test.reason || got.lasting != test.lasting || got.aside != test.aside || !strings.Contains(got.message, test.words) {
+			if got.ok != test.ok || got.reason != test.reason || got.lasting != test.lasting || got.aside != test.aside ||
+				!strings.Contains(got.message, test.words) {
 				t.Errorf("%+v, want %+v", got, test)
 			}
 		})

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
@@ -35,10 +36,8 @@ func pooled(in Input, v verdict) verdict {
 // noPooler says in words that no pod of a pooler serves, and why; empty means that one does.
 func noPooler(in Input, kind string) string {
 	pods := in.Observed.PodsWith(naming.PoolerSelector(in.App, kind))
-	for _, pod := range pods {
-		if Serving(pod) {
-			return ""
-		}
+	if slices.ContainsFunc(pods, Serving) {
+		return ""
 	}
 	text := fmt.Sprintf("no pod of its pooler %s serves", naming.Pooler(in.App, kind))
 	if trouble := PodTrouble(pods); trouble.Message != "" {

@@ -57,7 +57,8 @@ func cacheStatus(in Input) *v1alpha1.RedisStatus    { return redisStatus(in, cac
 // sessions is the condition SessionsReady.
 func sessions(in Input) verdict {
 	if spec := in.App.Spec.Sessions; spec != nil && spec.External != nil {
-		return externalService(v1alpha1.ConditionSessionsReady, "sessions", "session store", spec.External.SecretName, in.Observed.ExternalSessions)
+		return externalService(v1alpha1.ConditionSessionsReady, "sessions", "session store",
+			spec.External.SecretName, in.Observed.ExternalSessions)
 	}
 	return redisReady(in, sessionsStore(in))
 }

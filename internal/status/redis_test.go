@@ -26,7 +26,8 @@ func three() Input {
 		}},
 	}}
 	for i, role := range []string{"master", "replica", "replica"} {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: naming.RedisPod("shop-sessions", int32(i)), Labels: naming.Labels(app, naming.ComponentSessions)}}
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: naming.RedisPod("shop-sessions", int32(i)),
+			Labels: naming.Labels(app, naming.ComponentSessions)}}
 		pod.Labels[naming.LabelRole] = role
 		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 		in.Observed.Pods = append(in.Observed.Pods, pod)
@@ -95,7 +96,8 @@ func TestExternalSessionsAndCache(t *testing.T) {
 		External: &v1alpha1.ExternalServiceSpec{SecretName: "mine"}}
 	app.Spec.Cache = &v1alpha1.CacheSpec{External: &v1alpha1.ExternalServiceSpec{SecretName: "mine-too"}}
 	in := Input{App: app, Observed: &state.Observed{ExternalCache: state.ExternalSecret{Exists: true, Keys: []string{"url"}}}}
-	if v := sessions(in); v.reason != v1alpha1.ReasonSecretMissing || !v.lasting || !strings.Contains(v.message, "sessions.external.secretName") {
+	if v := sessions(in); v.reason != v1alpha1.ReasonSecretMissing || !v.lasting ||
+		!strings.Contains(v.message, "sessions.external.secretName") {
 		t.Errorf("no Secret: %+v", v)
 	}
 	if v := cache(in); v.reason != v1alpha1.ReasonSecretIncomplete || !v.lasting {

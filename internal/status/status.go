@@ -62,7 +62,8 @@ func Build(in Input) v1alpha1.ScalableAppStatus {
 		Cache:              cacheStatus(in),
 		Endpoints:          endpoints(in),
 	}
-	verdicts := []verdict{databaseReady(in), backupReady(in), sessions(in), cache(in), released(in), available(in), autoscaling(in), traffic(in)}
+	verdicts := []verdict{databaseReady(in), backupReady(in), sessions(in), cache(in),
+		released(in), available(in), autoscaling(in), traffic(in)}
 	ready := summary(in, verdicts)
 	for _, conditions := range [][]verdict{{ready}, verdicts} {
 		for _, v := range conditions {

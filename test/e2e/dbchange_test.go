@@ -42,7 +42,8 @@ var dbChanges = []dbChange{
 		done: func(f *failovers) error { return f.everySetting("max_connections", "150") }},
 	{name: "CPU", pods: true, restarts: true, primary: true,
 		edit: func(p *v1alpha1.PostgresSpec) {
-			p.Resources = components.DatabaseResources(&v1alpha1.ScalableApp{Spec: v1alpha1.ScalableAppSpec{Database: &v1alpha1.DatabaseSpec{Postgres: p}}})
+			spec := v1alpha1.ScalableAppSpec{Database: &v1alpha1.DatabaseSpec{Postgres: p}}
+			p.Resources = components.DatabaseResources(&v1alpha1.ScalableApp{Spec: spec})
 			p.Resources.Requests[corev1.ResourceCPU] = resource.MustParse("150m")
 		},
 		done: func(f *failovers) error { return f.everyCPU("150m") }},
@@ -65,6 +66,7 @@ var dbChanges = []dbChange{
 // Whatever is changed about a database in use, it goes on taking writes, but for the moment of a switchover, and
 // loses none; and what can be done without a restart is.
 func TestDatabaseChanges(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	app := w.bare("shop", 1)
 	app.Spec.Database = postgres(2)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -318,9 +319,7 @@ func (f *failovers) patroniDefaults() {
 	change(f.world, naming.PatroniRecords(f.app(f.name))[0], &corev1.ConfigMap{}, func(record *corev1.ConfigMap) {
 		var config map[string]any
 		f.must(json.Unmarshal([]byte(record.Annotations["config"]), &config))
-		for name, value := range map[string]any{"ttl": 30, "loop_wait": 10, "retry_timeout": 10, "primary_start_timeout": 300, "failsafe_mode": false} {
-			config[name] = value
-		}
+		maps.Copy(config, map[string]any{"ttl": 30, "loop_wait": 10, "retry_timeout": 10, "primary_start_timeout": 300, "failsafe_mode": false})
 		raw, err := json.Marshal(config)
 		f.must(err)
 		record.Annotations["config"] = string(raw)

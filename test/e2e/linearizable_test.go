@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func TestLinearizable(t *testing.T) {
 	load := w.startWriters(dsn, 1) // tells when writes are possible again
 	failovers := 0
 	for _, fault := range faults {
-		if fault.name == "container killed" || fault.name == "postmaster killed" || fault.name == "node frozen 30 s" || fault.name == "pod force-deleted" {
+		if slices.Contains([]string{"pod force-deleted", "container killed", "postmaster killed", "node frozen 30 s"}, fault.name) {
 			f.outage(fault, load)
 			failovers++
 		}

@@ -35,6 +35,7 @@ func (w *world) poolerURI(name, kind string) string {
 // Writers through the pooler outlive a change of primary: in a planned one they wait and none fails, in a kill
 // they go on as soon as there is a new primary. A pooler that somebody paused and forgot resumes by itself.
 func TestPooler(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	app := w.bare("shop", 1)
 	app.Spec.Database = postgres(2)
