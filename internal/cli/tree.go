@@ -24,8 +24,8 @@ func tree(s sight, withNamespace bool) string {
 	root.add(appNode(s))
 	root.add(rolloutNode(s))
 	root.add(databaseNode(s))
-	root.add(redisNode(s, "sessions", naming.ComponentSessions, v1alpha1.ConditionSessionsReady, s.app.Spec.Sessions != nil))
-	root.add(redisNode(s, "cache", naming.ComponentCache, v1alpha1.ConditionCacheReady, s.app.Spec.Cache != nil))
+	root.add(sessionsNode(s))
+	root.add(cacheNode(s))
 	root.add(autoscalingNode(s))
 	root.add(endpointsNode(s.app.Status.Endpoints))
 	if len(s.hidden) > 0 {
@@ -139,29 +139,78 @@ func databaseNode(s sight) *node {
 	return n
 }
 
-func redisNode(s sight, title, component, condition string, wanted bool) *node {
-	if !wanted {
+func sessionsNode(s sight) *node {
+	spec := s.app.Spec.Sessions
+	switch {
+	case spec == nil:
 		return nil
+	case spec.External != nil:
+		return externalNode(s, "sessions", spec.External, v1alpha1.ConditionSessionsReady)
 	}
+	parts := redisParts{title: "sessions", component: naming.ComponentSessions, condition: v1alpha1.ConditionSessionsReady, members: 1}
+	if spec.Redis != nil {
+		parts.members = max(spec.Redis.Members, 1)
+	}
+	return redisNode(s, parts, s.app.Status.Sessions)
+}
+
+func cacheNode(s sight) *node {
+	spec := s.app.Spec.Cache
+	switch {
+	case spec == nil:
+		return nil
+	case spec.External != nil:
+		return externalNode(s, "cache", spec.External, v1alpha1.ConditionCacheReady)
+	}
+	parts := redisParts{title: "cache", component: naming.ComponentCache, condition: v1alpha1.ConditionCacheReady, members: 1}
+	if spec.Redis != nil {
+		parts.members = max(spec.Redis.Members, 1)
+	}
+	return redisNode(s, parts, s.app.Status.Cache)
+}
+
+// externalNode is a service that exists already.
+func externalNode(s sight, title string, external *v1alpha1.ExternalServiceSpec, condition string) *node {
+	return &node{cells: []string{title, "external", joined("Secret "+external.SecretName, trouble(s.app, condition))}}
+}
+
+// redisParts are what tells one Redis from the other.
+type redisParts struct {
+	title, component, condition string
+	members                     int32
+}
+
+func redisNode(s sight, r redisParts, seen *v1alpha1.RedisStatus) *node {
 	ready, state := 0, ""
-	for _, pod := range s.seen.PodsWith(naming.Selector(s.app, component)) {
+	pods := s.seen.PodsWith(naming.Selector(s.app, r.component))
+	for _, pod := range pods {
 		if status.Serving(pod) {
 			ready++
 		} else {
 			state = podState(pod)
 		}
 	}
-	count := fmt.Sprintf("%d/1 pods", ready)
+	count := fmt.Sprintf("%d/%d pods", ready, r.members)
 	if slices.Contains(s.hidden, "pods") {
 		count = "not ready"
-		if meta.IsStatusConditionTrue(s.app.Status.Conditions, condition) {
+		if meta.IsStatusConditionTrue(s.app.Status.Conditions, r.condition) {
 			count = "ready"
 		}
 	}
-	if bad := trouble(s.app, condition); bad != "" {
+	if bad := trouble(s.app, r.condition); bad != "" {
 		state = bad
 	}
-	return &node{cells: []string{title, count, state}}
+	n := &node{cells: []string{r.title, count, state}}
+	if r.members > 1 && seen != nil {
+		for _, pod := range pods {
+			role := "replica"
+			if pod.Name == seen.Master {
+				role = "master"
+			}
+			n.add(&node{cells: []string{pod.Name, role, podState(pod)}})
+		}
+	}
+	return n
 }
 
 func autoscalingNode(s sight) *node {
