@@ -87,8 +87,7 @@ func (w *world) connectTLS(name string, bound *corev1.Secret) (*pgx.Conn, string
 		serial = s.PeerCertificates[0].SerialNumber.String()
 		return nil
 	}}
-	conn, err := pgx.ConnectConfig(w.ctx, config)
-	w.must(err)
+	conn := w.connectSoon(config)
 	w.Cleanup(func() { _ = conn.Close(w.ctx) })
 	return conn, serial
 }

@@ -49,6 +49,17 @@ func (w *world) databaseURI(name string) string {
 		secret.Data["APP_PASSWORD"], net.JoinHostPort(service.Spec.ClusterIP, "5432"))
 }
 
+// connectSoon connects as soon as the way is there: a node's proxy learns of a new Service a moment after
+// everybody else.
+func (w *world) connectSoon(config *pgx.ConnConfig) (conn *pgx.Conn) {
+	w.Helper()
+	w.eventually(30*time.Second, "the nodes know the way to the database", func() (err error) {
+		conn, err = pgx.ConnectConfig(w.ctx, config)
+		return err
+	})
+	return conn
+}
+
 // startWriters starts n writers to the database at the address. A commit that takes longer than two seconds is
 // none: its writer gives up, as an app would.
 func (w *world) startWriters(dsn string, n int) *writers {
@@ -58,8 +69,9 @@ func (w *world) startWriters(dsn string, n int) *writers {
 
 func (w *world) startPatientWriters(dsn string, n int, patience time.Duration) *writers {
 	w.Helper()
-	conn, err := pgx.Connect(w.ctx, dsn)
+	config, err := pgx.ParseConfig(dsn)
 	w.must(err)
+	conn := w.connectSoon(config)
 	_, err = conn.Exec(w.ctx, "CREATE TABLE IF NOT EXISTS acknowledged (id bigint PRIMARY KEY, at timestamptz DEFAULT now())")
 	w.must(err)
 	var first int64

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,8 +47,11 @@ func TestRedisFailover(t *testing.T) {
 		gap := load.gap(began)
 		table = append(table, row(what, seconds(gap), load.lost()))
 	}
-	// A crash: SIGKILL does not reach the first process from inside.
-	crash := func() { w.inPod(w.redisMaster("shop"), "redis", "bash", "-c", "kill -SEGV 1") }
+	crash := func() {
+		pod := &corev1.Pod{}
+		w.must(w.read(w.redisMaster("shop"), pod))
+		w.signal(pod, "redis", "redis-server", syscall.SIGKILL)
+	}
 	force := func() {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: w.redisMaster("shop")}}
 		w.must(api.Delete(w.ctx, pod, client.GracePeriodSeconds(0)))
