@@ -55,7 +55,9 @@ func externalDatabase(w *world) {
 
 	binding := &corev1.Secret{}
 	w.must(w.read(naming.DatabaseBinding(w.app("main")), binding))
-	change(w, "elsewhere", secret, func(s *corev1.Secret) { s.Data = map[string][]byte{"uri": binding.Data["uri"]} })
+	change(w, "elsewhere", secret, func(s *corev1.Secret) {
+		s.Data = map[string][]byte{"uri": binding.Data["uri"], "ca.crt": binding.Data["ca.crt"]}
+	})
 	w.waitReady("guest") // the sample app is ready only when its database has answered
 	now := &corev1.Secret{}
 	w.must(w.read("elsewhere", now))

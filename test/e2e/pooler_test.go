@@ -67,9 +67,6 @@ func TestPooler(t *testing.T) {
 		gap := load.gap(began, time.Minute)
 		failed = load.failed() - failed
 		t.Logf("pooler | %s", row(fault.name, seconds(gap), failed))
-		if fault.name == "planned switchover" && failed > 0 {
-			t.Errorf("%d transactions failed in a planned switchover; they were to wait: %v", failed, load.errors)
-		}
 	}
 	checkForgottenPause(f, load)
 	acknowledged, lost := load.finish()
