@@ -159,12 +159,17 @@ func explain(err error) (status.Failure, bool) {
 	return status.Failure{}, false
 }
 
+// unjoin are the errors that were joined, and those joined in them.
 func unjoin(err error) []error {
 	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		return joined.Unwrap()
+	if _, action := err.(*apply.ActionError); action || !errors.As(err, &joined) { //nolint:errorlint // one that wraps an action is not one
+		return []error{err}
 	}
-	return []error{err}
+	var all []error
+	for _, each := range joined.Unwrap() {
+		all = append(all, unjoin(each)...)
+	}
+	return all
 }
 
 // quiet has a pass made again without an error in the log when it only met a newer object.

@@ -5,7 +5,8 @@
 . "$(dirname "$0")/env.sh"
 
 have_postgres() { command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
-if command -v redis-server >/dev/null && command -v pgbouncer >/dev/null && command -v prometheus >/dev/null && have_postgres; then exit; fi
+if command -v redis-server >/dev/null && command -v pgbouncer >/dev/null && command -v prometheus >/dev/null &&
+    command -v python3 >/dev/null && have_postgres; then exit; fi
 
 # The packages would start their services; only the programs are wanted.
 policy=/usr/sbin/policy-rc.d
@@ -14,6 +15,6 @@ if ! [ -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
 fi
-say 'installing redis-server, postgresql, pgbouncer and prometheus for the tests'
+say 'installing redis-server, postgresql, pgbouncer, prometheus and python3 for the tests'
 apt-get -o DPkg::Lock::Timeout=300 update -q
-DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends redis-server postgresql pgbouncer prometheus
+DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends redis-server postgresql pgbouncer prometheus python3

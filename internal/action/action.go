@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -21,6 +20,8 @@ type Action interface{ fmt.Stringer }
 type DeletePod struct {
 	Pod string
 	UID types.UID
+	// UnlessLeads, when set, is Patroni's leader record: a pod that it names by now is left alone.
+	UnlessLeads string
 	// Why says in words what for.
 	Why string
 }

@@ -45,15 +45,14 @@ func (x *Executor) actions(ctx context.Context, app *v1alpha1.ScalableApp, list 
 	for _, a := range list {
 		log.FromContext(ctx).Info("Acting", "action", a.String())
 		err := x.action(ctx, app, a)
+		if err == nil {
+			continue
+		}
 		switch a.(type) {
-		case action.PoolerReconnect, action.HandOverRedis: // no change of the database
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", a, err))
-			}
+		case action.PoolerReconnect, action.HandOverRedis, action.Unlabel, action.ReleaseLeader:
+			errs = append(errs, fmt.Errorf("%s: %w", a, err)) // no change of the database, which has its tries counted
 		default:
-			if err != nil {
-				errs = append(errs, &ActionError{Action: a, Err: err})
-			}
+			errs = append(errs, &ActionError{Action: a, Err: err})
 		}
 	}
 	return errors.Join(errs...)
@@ -86,8 +85,17 @@ func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a acti
 	}
 }
 
-// deletePod deletes a pod, unless it leads the database by now and others could.
+// deletePod deletes a pod, unless it has become the leader of the database since it was seen as a replica.
 func (x *Executor) deletePod(ctx context.Context, app *v1alpha1.ScalableApp, a action.DeletePod) error {
+	if a.UnlessLeads != "" {
+		record, err := x.record(ctx, app, a.UnlessLeads)
+		if err != nil {
+			return err
+		}
+		if record.Annotations["leader"] == a.Pod {
+			return changed("ConfigMap", record.Name, "it is the leader by now")
+		}
+	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: app.Namespace, Name: a.Pod}}
 	return client.IgnoreNotFound(x.Client.Delete(ctx, pod, client.Preconditions{UID: &a.UID}))
 }

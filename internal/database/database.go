@@ -122,7 +122,7 @@ type Set struct {
 	VolumeSize resource.Quantity
 }
 
-// Word is what a person asked for by annotation.
+// Word is what a person asked for by annotation. One that is not understood has a Token alone.
 type Word struct {
 	// Token tells one word from the next.
 	Token string

@@ -24,13 +24,6 @@ const (
 )
 
 const (
-	// endedFor is how long a container must have been seen ended before its leadership is taken away: a
-	// restart in place comes within a second, and then Patroni itself is quickest.
-	endedFor = time.Second
-	// SilentFor is after what time without a renewal of its record a leader is looked for: two renewals, which
-	// come every 5 s, are overdue. Patroni itself waits until the record runs out after 20 s, looks every 5 s
-	// whether it has, and asks the silent one once more.
-	SilentFor = 11 * time.Second
 	// retryAfter is how soon an action that failed is tried again, once.
 	retryAfter = 15 * time.Second
 	// maxFailures is how often an action is tried before a person is asked.
@@ -138,49 +131,6 @@ func (m Member) words() string {
 	default:
 		return fmt.Sprintf(" (it says: %s)", strings.TrimSpace(m.State.State+" "+m.State.Replication))
 	}
-}
-
-// urgent keeps harm away.
-//
-// A member that lost the leadership while its node was frozen or cut off keeps the label of the primary:
-// clients would go on to be led to it. Patroni takes its own label off and no one else's.
-//
-// A leader whose container the kubelet saw end, or whose pod is gone, is waited for by Patroni until its
-// record runs out (ttl). A standby in step has all that it acknowledged, so the record can be taken away at
-// once: only members that -sync names may become the primary, and the old one, should it live on after all, can
-// acknowledge nothing without that standby. Where commits are not synchronous only the kubelet's word counts.
-func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
-	if s.Leader.Name == "" {
-		return nil, 0
-	}
-	for _, m := range s.Members {
-		if m.Labelled && m.Name != s.Leader.Name {
-			urgent = append(urgent, action.Unlabel{Pod: m.Name, UID: m.UID, Leader: s.Leader.Name})
-		}
-	}
-	leader := s.member(s.Leader.Name)
-	standby := slices.ContainsFunc(s.Members, func(m Member) bool {
-		return m.Name != s.Leader.Name && !m.Deleting && m.Ended.IsZero() &&
-			m.State.State == "running" && (!s.Synchronous || slices.Contains(s.InStep, m.Name))
-	})
-	switch {
-	case !standby || !s.Initialized:
-	case leader == nil && s.Synchronous:
-		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, Why: "its pod is gone"})
-	case leader != nil && !leader.Ended.IsZero():
-		if since := s.Now.Sub(leader.Ended); since >= 0 && since < endedFor {
-			return urgent, endedFor - since
-		}
-		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
-			Why: "the kubelet saw its container end"})
-	case leader != nil && s.Synchronous && !s.Leader.Seen.IsZero() && s.Now.Sub(s.Leader.Seen) >= SilentFor:
-		// A cut-off leader is no fact. It is asked first, and with a standby in step to take over it is harmless
-		// should it live on.
-		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
-			Silent: true, Why: fmt.Sprintf("it has not renewed its record for %s and does not answer", SilentFor)})
-		return urgent, SilentFor / 2
-	}
-	return urgent, 0
 }
 
 // growVolumes comes first, and needs no member to run: a full volume may be why none does.
@@ -291,36 +241,6 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 	return false
 }
 
-// noLeader says why nobody takes the writes, as far as it can be seen, and whether that passes by itself.
-func (s *Snapshot) noLeader() (why string, stuck bool) {
-	var run []string
-	for _, m := range s.Members {
-		if m.Ended.IsZero() && !m.Deleting && (m.Ready || m.State.State == "running") {
-			run = append(run, m.Name)
-		}
-	}
-	inStep := slices.ContainsFunc(s.InStep, func(name string) bool { return slices.Contains(run, name) })
-	holds := slices.Contains(run, s.Leader.Name)
-	switch {
-	case len(run) == 0:
-		return "nobody takes the writes: no member runs", false
-	case s.Synchronous && !inStep && !holds && len(s.InStep) > 0:
-		return fmt.Sprintf("nobody takes the writes: only %s holds every acknowledged commit and may take over, and it does not run; "+
-			"bring it back: to force another one would lose commits", strings.Join(append(slices.Clone(s.InStep), s.leaderName()...), " or ")), true
-	case s.Synchronous && !inStep && !holds && s.Leader.Name != "":
-		return fmt.Sprintf("nobody takes the writes: no standby was in step with %s, so only it may take over, and it does not run", s.Leader.Name), true
-	default:
-		return "nobody takes the writes: Patroni elects", false
-	}
-}
-
-func (s *Snapshot) leaderName() []string {
-	if s.Leader.Name == "" {
-		return nil
-	}
-	return []string{s.Leader.Name}
-}
-
 func (d *Decision) restart(m *Member, why string) {
 	d.Kind, d.Target, d.Reason = KindRestart, m.Name, fmt.Sprintf("%s is restarted: %s", m.Name, why)
 	d.Action = action.DeletePod{Pod: m.Name, UID: m.UID, Why: why}
@@ -328,20 +248,26 @@ func (d *Decision) restart(m *Member, why string) {
 
 // hold lets nothing begin that can wait.
 func (s *Snapshot) hold(d *Decision) bool {
-	if s.Hold == "" || (!s.changes() && s.Word.Token == "") {
+	hold := s.Hold
+	if s.paused() {
+		hold = "Patroni is in maintenance mode: nothing is changed until somebody ends it (patronictl resume)"
+	}
+	if hold == "" || (!s.changes() && s.Word.Token == "") {
 		return false
 	}
-	d.Reason = s.Hold
+	d.Reason = hold
 	return true
 }
 
 // word does what a person asked for.
 func (s *Snapshot) word(d *Decision) bool {
-	if s.Word.Token == "" || !s.Word.Switchover {
-		return false
-	}
 	to := s.Word.To
 	switch {
+	case s.Word.Token == "":
+		return false
+	case !s.Word.Switchover:
+		d.Handled, d.Refused = true, fmt.Sprintf("%q is not understood; write switchover:FROM[:TO[:TOKEN]]", s.Word.Token)
+		return false
 	case s.Word.From != s.Leader.Name:
 		d.Handled = true
 		if to != "" && to != s.Leader.Name {

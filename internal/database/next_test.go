@@ -153,6 +153,12 @@ func TestNext(t *testing.T) {
 		{"fewer members, the primary is among those that go", func(s *Snapshot) { s.Instances = 2; lead(s, 2) },
 			StateChanging, []string{"switch over from db-2 to db-1: db-2 is among the members that go"}, ""},
 
+		{"maintenance mode: nothing begins, and no leadership is taken", func(s *Snapshot) {
+			outdated(s, 1)
+			s.Members[0].Ready, s.Members[0].Ended = true, now.Add(-time.Minute)
+			s.Members[1].State.Paused = true
+		}, StateChanging, nil, "maintenance mode"},
+
 		{"a person wants a switchover", func(s *Snapshot) { s.Word = Word{Token: "t", Switchover: true, From: "db-0"} },
 			StateSettled, []string{"switch over from db-0 to db-1: a person asked for it"}, ""},
 		{"a person wants another one than the standby in step", func(s *Snapshot) {
@@ -253,6 +259,11 @@ func TestWordsThatCannotBe(t *testing.T) {
 		if refused := d.Handled && strings.Contains(d.Refused, want); refused != (want != "") {
 			t.Errorf("to %q: handled %t, refused %q", to, d.Handled, d.Refused)
 		}
+	}
+	unread := healthy()
+	unread.Word = Word{Token: "swichover:db-0"}
+	if d := Next(unread); !d.Handled || !strings.Contains(d.Refused, "not understood") || d.Action != nil {
+		t.Errorf("a word that is not understood: %+v", d)
 	}
 	s := healthy()
 	s.Word = Word{Token: "t", Switchover: true, From: "db-2"}

@@ -34,6 +34,11 @@ func (b *builder) decideDatabase() {
 		}
 	}
 	switch a := d.Action.(type) {
+	case action.DeletePod:
+		if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil && record.Annotations["leader"] != a.Pod {
+			a.UnlessLeads = record.Name
+			d.Action = a
+		}
 	case action.OrphanSet:
 		a.Name = naming.Database(b.app)
 		d.Action = a
@@ -234,8 +239,8 @@ func resourceWords(r corev1.ResourceRequirements) string {
 	return strings.Join(words, ", ")
 }
 
-// databaseWord reads a person's word about the database: switchover:FROM[:TO]. One that has had its answer,
-// or that cannot be read, is none.
+// databaseWord reads a person's word about the database: switchover:FROM[:TO]. One that has had its answer is
+// none.
 func databaseWord(app *v1alpha1.ScalableApp) database.Word {
 	text := app.Annotations[naming.AnnotationDatabaseAction]
 	if stored := app.Status.Database; text == "" || (stored != nil && stored.HandledAction == text) {
@@ -243,7 +248,7 @@ func databaseWord(app *v1alpha1.ScalableApp) database.Word {
 	}
 	parts := append(strings.Split(text, ":"), "", "")
 	if parts[0] != "switchover" || parts[1] == "" {
-		return database.Word{}
+		return database.Word{Token: text}
 	}
 	return database.Word{Token: text, Switchover: true, From: parts[1], To: parts[2]}
 }

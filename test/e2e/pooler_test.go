@@ -32,6 +32,9 @@ func (w *world) poolerURI(name, kind string) string {
 		user, secret.Data[key], net.JoinHostPort(service.Spec.ClusterIP, "5432"))
 }
 
+// patientWriters are more than the pool has connections.
+const patientWriters = 12
+
 // Writers through the pooler outlive a change of primary: in a planned one they wait and none fails, in a kill
 // they go on as soon as there is a new primary. A pooler that somebody paused and forgot resumes by itself.
 func TestPooler(t *testing.T) {
@@ -48,7 +51,7 @@ func TestPooler(t *testing.T) {
 	checkBindings(w)
 	f := &failovers{world: w, name: "shop"}
 	// More than the pool has connections, and as patient as the pooler is.
-	load := w.startPatientWriters(w.poolerURI("shop", naming.PoolerReadWrite), 12, 30*time.Second)
+	load := w.startPatientWriters(w.poolerURI("shop", naming.PoolerReadWrite), patientWriters, 30*time.Second)
 
 	t.Logf("pooler | fault | seconds without writes | transactions that failed")
 	for _, fault := range faults {
@@ -67,6 +70,11 @@ func TestPooler(t *testing.T) {
 		gap := load.gap(began, time.Minute)
 		failed = load.failed() - failed
 		t.Logf("pooler | %s", row(fault.name, seconds(gap), failed))
+		// The goal is 0. On a busy machine the proxies of a node may follow later than the poolers are let go:
+		// then a client may have to try again, once.
+		if fault.name == "planned switchover" && failed > patientWriters {
+			t.Errorf("%d transactions failed in a planned switchover; the %d writers were to wait: %v", failed, patientWriters, load.errors)
+		}
 	}
 	checkForgottenPause(f, load)
 	acknowledged, lost := load.finish()

@@ -167,6 +167,22 @@ func TestDeletePodOfAnEarlierLife(t *testing.T) {
 	w.must(w.Get(t.Context(), client.ObjectKeyFromObject(w.leader), &corev1.Pod{}))
 }
 
+// A replica that has become the leader meanwhile is not restarted as a replica.
+func TestDeletePodThatLeadsByNow(t *testing.T) {
+	t.Parallel()
+	w := newDatabaseWorld(t)
+	a := action.DeletePod{Pod: "shop-db-0", UID: w.leader.UID, UnlessLeads: "shop-db-leader"}
+	if err := w.act(false, a); !apierrors.IsConflict(err) {
+		t.Errorf("the action ended with %v, want a conflict", err)
+	}
+	w.must(w.Get(t.Context(), client.ObjectKeyFromObject(w.leader), &corev1.Pod{}))
+	w.renew("shop-db-1", "r2")
+	w.must(w.act(false, a))
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(w.leader), &corev1.Pod{}); !apierrors.IsNotFound(err) {
+		t.Errorf("a replica is still there: %v", err)
+	}
+}
+
 // An old view never makes a volume smaller.
 func TestGrowVolumeNeverShrinks(t *testing.T) {
 	t.Parallel()
