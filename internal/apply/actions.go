@@ -24,6 +24,7 @@ import (
 // Patroni does what only it may do.
 type Patroni interface {
 	Switchover(ctx context.Context, m patroni.Member, leader, candidate string) error
+	Failover(ctx context.Context, m patroni.Member, candidate string) error
 	Restart(ctx context.Context, m patroni.Member) error
 	// Alive says whether a member's Patroni answers.
 	Alive(ctx context.Context, host string) bool
@@ -74,6 +75,8 @@ func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a acti
 		return x.resizePod(ctx, app, a)
 	case action.Switchover:
 		return x.switchover(ctx, app, a)
+	case action.ForceFailover:
+		return x.forceFailover(ctx, app, a)
 	case action.RestartPostgres:
 		return x.restartPostgres(ctx, app, a)
 	case action.HandOverRedis:
@@ -237,6 +240,22 @@ func (x *Executor) switchover(ctx context.Context, app *v1alpha1.ScalableApp, a 
 		return err
 	}
 	return x.clientsWait(ctx, app, a.Leader, func() error { return x.Patroni.Switchover(ctx, m, a.Leader, a.Candidate) })
+}
+
+// forceFailover asks the very pod that a person named, unless somebody leads by now.
+func (x *Executor) forceFailover(ctx context.Context, app *v1alpha1.ScalableApp, a action.ForceFailover) error {
+	record, err := x.record(ctx, app, naming.DatabaseLeader(app))
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if record.Annotations["renewTime"] != a.Renewed {
+		return changed("ConfigMap", record.Name, "somebody leads by now")
+	}
+	m, err := x.patroniMember(ctx, app, a.Pod, a.UID)
+	if err != nil {
+		return err
+	}
+	return x.Patroni.Failover(ctx, m, a.Pod)
 }
 
 func (x *Executor) restartPostgres(ctx context.Context, app *v1alpha1.ScalableApp, a action.RestartPostgres) error {

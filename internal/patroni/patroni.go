@@ -40,6 +40,11 @@ func (c *Client) Switchover(ctx context.Context, m Member, leader, candidate str
 	return c.post(ctx, m, "/switchover", switchoverTimeout, map[string]any{"leader": leader, "candidate": candidate})
 }
 
+// Failover makes the candidate, which is asked itself, the leader while nobody leads, whatever it lacks.
+func (c *Client) Failover(ctx context.Context, m Member, candidate string) error {
+	return c.post(ctx, m, "/failover", switchoverTimeout, map[string]any{"candidate": candidate})
+}
+
 // Restart restarts PostgreSQL in the member.
 func (c *Client) Restart(ctx context.Context, m Member) error {
 	return c.post(ctx, m, "/restart", restartTimeout, map[string]any{"timeout": "60s"})
