@@ -30,6 +30,8 @@ type fault struct {
 	hurt func(f *failovers, primary *corev1.Pod) (mend func())
 	// node says that the whole node of the primary is hurt.
 	node bool
+	// fresh says that the kubelet must not have restarted the primary's containers before: it waits longer each time.
+	fresh bool
 	// until, when set, is how long it lasts; otherwise it is mended as soon as another member leads.
 	until time.Duration
 }
@@ -49,7 +51,7 @@ var faults = []fault{
 		f.must(api.Delete(f.ctx, primary, client.GracePeriodSeconds(0)))
 		return nil
 	}},
-	{name: "container killed", hurt: func(f *failovers, primary *corev1.Pod) func() {
+	{name: "container killed", fresh: true, hurt: func(f *failovers, primary *corev1.Pod) func() {
 		f.signal(primary, components.DatabaseContainer, "", syscall.SIGKILL)
 		return nil
 	}},
@@ -57,7 +59,7 @@ var faults = []fault{
 		f.signal(primary, components.DatabaseContainer, "/usr/lib/postgresql/17/bin/postgres -D", syscall.SIGKILL)
 		return nil
 	}},
-	{name: "container killed, operator down", hurt: func(f *failovers, primary *corev1.Pod) func() {
+	{name: "container killed, operator down", fresh: true, hurt: func(f *failovers, primary *corev1.Pod) func() {
 		f.operators(0)
 		f.signal(primary, components.DatabaseContainer, "", syscall.SIGKILL)
 		return func() { f.operators(1) }

@@ -64,7 +64,9 @@ func TestForcedFailover(t *testing.T) {
 		return nil
 	})
 
-	f.changeApp("shop", func(app *v1alpha1.ScalableApp) { annotate(app, naming.AnnotationDatabaseAction, "failover:"+standby+":agreed") })
+	f.changeApp("shop", func(app *v1alpha1.ScalableApp) {
+		annotate(app, naming.AnnotationDatabaseAction, "failover:"+standby+":agreed")
+	})
 	f.eventually(2*time.Minute, standby+" leads", func() error {
 		if f.leader() != standby {
 			return errNotYet
