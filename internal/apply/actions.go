@@ -24,7 +24,6 @@ import (
 // Patroni does what only it may do.
 type Patroni interface {
 	Switchover(ctx context.Context, m patroni.Member, leader, candidate string) error
-	Failover(ctx context.Context, m patroni.Member, candidate string) error
 	Restart(ctx context.Context, m patroni.Member) error
 	// Alive says whether a member's Patroni answers.
 	Alive(ctx context.Context, host string) bool
@@ -255,7 +254,7 @@ func (x *Executor) forceFailover(ctx context.Context, app *v1alpha1.ScalableApp,
 	if err != nil {
 		return err
 	}
-	return x.Patroni.Failover(ctx, m, a.Pod)
+	return x.Patroni.Switchover(ctx, m, "", a.Pod)
 }
 
 func (x *Executor) restartPostgres(ctx context.Context, app *v1alpha1.ScalableApp, a action.RestartPostgres) error {

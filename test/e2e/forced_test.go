@@ -53,7 +53,8 @@ func TestForcedFailover(t *testing.T) {
 	})
 	query("INSERT INTO told VALUES ('one has it')")
 
-	w.must(api.Delete(w.ctx, &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data-" + primary.Name, Namespace: w.namespace}}))
+	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data-" + primary.Name, Namespace: w.namespace}}
+	w.must(api.Delete(w.ctx, volume))
 	w.must(api.Delete(w.ctx, primary, client.GracePeriodSeconds(0)))
 	w.must(api.Delete(w.ctx, full))
 	w.eventually(4*time.Minute, "the condition says that nobody may take over", func() error {
