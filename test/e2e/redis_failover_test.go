@@ -60,6 +60,18 @@ func TestRedisFailover(t *testing.T) {
 	crash := func(int) {
 		pod := &corev1.Pod{}
 		w.must(w.read(w.redisMaster("shop"), pod))
+		for restarts(pod) > 0 { // the kubelet waits longer with each restart: meet it fresh
+			w.must(api.Delete(w.ctx, pod))
+			w.eventually(time.Minute, "another one is master", func() error {
+				if w.redisMaster("shop") == pod.Name {
+					return errNotYet
+				}
+				return nil
+			})
+			w.waitReady("shop")
+			pod = &corev1.Pod{}
+			w.must(w.read(w.redisMaster("shop"), pod))
+		}
 		w.signal(pod, "redis", "redis-server", syscall.SIGKILL)
 	}
 	force := func(int) {
