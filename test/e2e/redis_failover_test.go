@@ -39,12 +39,13 @@ func TestRedisFailover(t *testing.T) {
 	load.acknowledgedAfter(time.Now())
 
 	var table []string
+	var began time.Time // what is done may set it anew, if it prepares something first
 	measure := func(what string, planned bool, do func(i int)) {
 		t.Helper()
 		var gaps []time.Duration
 		before := load.lost()
 		for i := range repeats() {
-			began := time.Now()
+			began = time.Now()
 			do(i)
 			load.acknowledgedAfter(time.Now().Add(5 * time.Second)) // long enough for what comes late
 			w.waitReady("shop")
@@ -72,6 +73,7 @@ func TestRedisFailover(t *testing.T) {
 			pod = &corev1.Pod{}
 			w.must(w.read(w.redisMaster("shop"), pod))
 		}
+		began = time.Now()
 		w.signal(pod, "redis", "redis-server", syscall.SIGKILL)
 	}
 	force := func(int) {
