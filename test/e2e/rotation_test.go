@@ -43,7 +43,7 @@ func TestRotation(t *testing.T) {
 	if streams := w.superuser(after, "SELECT string_agg(DISTINCT usename || ' ' || state, ',') FROM pg_stat_replication"); streams != "standby_b streaming" {
 		t.Errorf("replication: %s", streams)
 	}
-	shut := "SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_authid WHERE rolname !~ '^pg_' AND NOT rolcanlogin AND rolpassword IS NULL"
+	shut := "SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_authid WHERE rolname !~ '^pg_' AND rolpassword IS NULL"
 	if roles := w.superuser(after, shut); roles != "app,app_owner,app_ro,rewind,standby" {
 		t.Errorf("shut out are %s", roles)
 	}
