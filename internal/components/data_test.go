@@ -183,13 +183,22 @@ func TestRedisConfig(t *testing.T) {
 func TestRedisACL(t *testing.T) {
 	want := "user default off\n" +
 		"user app on #" + strings.Repeat("a", 64) + " ~* &* +@all -@admin -@dangerous +info\n" +
-		"user monitor on #" + strings.Repeat("b", 64) + " -@all +ping +info\n"
+		"user monitor on #" + strings.Repeat("b", 64) + " -@all +ping +info +latency|latest +latency|histogram +slowlog|len +slowlog|get\n"
 	if got := redisACL(strings.Repeat("a", 64), strings.Repeat("b", 64)); got != want {
 		t.Errorf("got\n%s", got)
 	}
 	// printf secret | sha256sum
 	if got := redisHash("secret"); got != "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b" {
 		t.Errorf("hash %s", got)
+	}
+}
+
+// The checksum of a lone member of the default size is that of the first operator: another one would restart it on
+// the day of an upgrade.
+func TestChecksumOfALoneRedisStays(t *testing.T) {
+	in := testInput(withRedis)
+	if got := redisChecksum(in, redises(in.App)[0]); got != "050d23dceadf75d4" {
+		t.Errorf("checksum %s", got)
 	}
 }
 

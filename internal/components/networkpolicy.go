@@ -50,12 +50,12 @@ func NetworkPolicies(in Input) []Object {
 	for _, r := range redises(in.App) {
 		if r.members == 1 {
 			objects = append(objects, networkPolicy(in, r.component, r.name,
-				ingress(slices.Concat(clients, operatorPeers(in)), redisPort)))
+				ingress(slices.Concat(clients, operatorPeers(in)), redisPort), scrape(redisExporterPort)))
 			continue
 		}
 		group := []*peer{componentPeer(in.App, r.component), componentPeer(in.App, r.sentinel)}
 		objects = append(objects,
-			networkPolicy(in, r.component, r.name, ingress(slices.Concat(clients, group, operatorPeers(in)), redisPort)),
+			networkPolicy(in, r.component, r.name, ingress(slices.Concat(clients, group, operatorPeers(in)), redisPort), scrape(redisExporterPort)),
 			// Sentinels can fail over: for members, each other and the operator alone.
 			networkPolicy(in, r.sentinel, naming.RedisSentinel(r.name), ingress(slices.Concat(group, operatorPeers(in)), sentinelPort)))
 	}
@@ -95,6 +95,11 @@ func networkPolicy(in Input, component, name string, rules ...*networkingv1ac.Ne
 
 func ingress(from []*peer, port int32) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
 	return networkingv1ac.NetworkPolicyIngressRule().WithFrom(from...).WithPorts(policyPort(intstr.FromInt32(port)))
+}
+
+// scrape lets everybody read metrics, as those of the app: the operator cannot know where a Prometheus runs.
+func scrape(port int32) *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration {
+	return networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPort(intstr.FromInt32(port)))
 }
 
 // appPorts are the ports of the app's pods by their names: while a revision with another port takes
