@@ -145,8 +145,9 @@ func (b *builder) desired() int32 {
 func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec.Paused }
 
 func (b *builder) statusInput() status.Input {
+	change, trouble := b.redisChange()
 	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision,
-		Database: b.database, RedisChange: b.redisChange()}
+		Database: b.database, RedisChange: change, RedisTrouble: trouble}
 }
 
 func (b *builder) decideRollout() {
