@@ -202,6 +202,21 @@ func TestChecksumOfALoneRedisStays(t *testing.T) {
 	}
 }
 
+// A pod of an older operator, which has no exporter, is as wanted as long as settings and image are.
+func TestAnOlderPodOfRedisIsNotOutdated(t *testing.T) {
+	in := testInput(withRedis)
+	group := RedisGroups(in)[0]
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotationConfig: "050d23dceadf75d4"}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "redis", Image: in.Images.Redis}}}}
+	if group.Outdated(in, pod) {
+		t.Error("it would be restarted")
+	}
+	pod.Spec.Containers[0].Image = "scalableapp/redis:7"
+	if !group.Outdated(in, pod) {
+		t.Error("it would keep its image")
+	}
+}
+
 func TestBind(t *testing.T) {
 	app := testInput(withAll).App
 	tests := []struct {

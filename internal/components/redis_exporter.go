@@ -1,8 +1,6 @@
 package components
 
 import (
-	"strconv"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -24,7 +22,7 @@ const (
 // the monitor is taken up from the file.
 func redisExporter(in Input) *corev1ac.ContainerApplyConfiguration {
 	return corev1ac.Container().
-		WithName("exporter").
+		WithName("metrics").
 		WithImage(in.Images.Redis).
 		WithCommand("redis-ha", "exporter").
 		WithPorts(containerPort("metrics", redisExporterPort)).
@@ -47,9 +45,4 @@ func redisSecrets(r redis) []*corev1ac.VolumeApplyConfiguration {
 		return v
 	}
 	return []*corev1ac.VolumeApplyConfiguration{one("credentials", keyAppPassword), one("monitor", keyMonitorPassword)}
-}
-
-// scraped are the annotations by which a Prometheus that looks for them finds the port with a pod's metrics.
-func scraped(port int) map[string]string {
-	return map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(port), "prometheus.io/path": "/metrics"}
 }

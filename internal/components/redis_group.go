@@ -185,7 +185,6 @@ func groupTemplate(in Input, r redis) *corev1ac.PodTemplateSpecApplyConfiguratio
 	return corev1ac.PodTemplateSpec().
 		WithLabels(labels(in.App, r.component)).
 		WithAnnotations(map[string]string{annotationConfig: redisChecksum(in, r)}).
-		WithAnnotations(scraped(redisExporterPort)).
 		WithSpec(groupPod(in, r.component).
 			WithServiceAccountName(r.name).
 			WithContainers(memberContainer(in, r), roleContainer(in, r), redisExporter(in)).

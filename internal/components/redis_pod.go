@@ -57,7 +57,6 @@ func redisTemplate(in Input, r redis) *corev1ac.PodTemplateSpecApplyConfiguratio
 	return corev1ac.PodTemplateSpec().
 		WithLabels(labels(in.App, r.component)).
 		WithAnnotations(map[string]string{annotationConfig: redisChecksum(in, r)}).
-		WithAnnotations(scraped(redisExporterPort)).
 		WithSpec(corev1ac.PodSpec().
 			WithAutomountServiceAccountToken(false).
 			WithEnableServiceLinks(false).

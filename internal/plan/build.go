@@ -282,7 +282,7 @@ func (b *builder) wake() time.Duration {
 	if renew := components.RenewCertificates(b.in); renew > 0 && (wake == 0 || renew < wake) {
 		wake = renew
 	}
-	polls := waits || len(b.seen.Warnings) > 0 || missing || b.missingClass() || noRoutes ||
+	polls := waits || len(b.seen.Warnings) > 0 || len(b.seen.FixedVolumes) > 0 || missing || b.missingClass() || noRoutes ||
 		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret()
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
