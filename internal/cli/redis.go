@@ -9,11 +9,18 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 )
 
-// redisScript opens redis-cli as the app's own user. The password comes from the file that the pod has of it,
-// so it is in no argument and goes through no terminal. A history would lie beside the data.
-const redisScript = `f=` + components.RedisAppPasswordFile + `
-[ -r "$f" ] || { echo "error: this pod was started by an earlier operator, which did not give it the app's password; its next restart does" >&2; exit 1; }
-REDISCLI_HISTFILE=/dev/null REDISCLI_AUTH=$(cat "$f") exec redis-cli --no-auth-warning --user ` + components.RedisUser + ` "$@"`
+// redisScript opens redis-cli as the app's own user. The password comes from the files that the pod has of it: of
+// two that take turns, the one that is let in. So it is in no argument and goes through no terminal. A history
+// would lie beside the data.
+const redisScript = `export REDISCLI_HISTFILE=/dev/null REDISCLI_AUTH
+for f in ` + components.RedisAppPasswordFiles + `; do
+  REDISCLI_AUTH=$(cat "$f" 2>/dev/null)
+  [ -n "$REDISCLI_AUTH" ] || continue
+  [ "$(redis-cli --no-auth-warning --user ` + components.RedisUser + ` ping 2>/dev/null)" = PONG ] || continue
+  exec redis-cli --no-auth-warning --user ` + components.RedisUser + ` "$@"
+done
+echo "error: this pod has no password of the app that its Redis lets in. If it was started by an earlier operator, its next restart gives it one" >&2
+exit 1`
 
 // redisCLICommand opens a redis-cli on the session store or the cache.
 func (o *options) redisCLICommand() *cobra.Command {

@@ -189,8 +189,8 @@ func TestRedisConfig(t *testing.T) {
 func TestRedisACL(t *testing.T) {
 	want := "user default off\n" +
 		"user app on #" + strings.Repeat("a", 64) + " ~* &* +@all -@admin -@dangerous +info\n" +
-		"user monitor on #" + strings.Repeat("b", 64) + " -@all +ping +info +latency|latest +latency|histogram +slowlog|len +slowlog|get\n"
-	if got := redisACL(strings.Repeat("a", 64), strings.Repeat("b", 64)); got != want {
+		"user monitor on #" + strings.Repeat("b", 64) + " -@all +ping +info +acl|load +latency|latest +latency|histogram +slowlog|len +slowlog|get\n"
+	if got := redisACL(strings.Repeat("b", 64), strings.Repeat("a", 64)); got != want {
 		t.Errorf("got\n%s", got)
 	}
 	// printf secret | sha256sum

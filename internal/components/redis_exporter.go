@@ -8,13 +8,16 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
-const redisExporterPort = 9121
-
-// RedisUser is the app's user, and RedisAppPasswordFile where a pod of Redis has its password: for a person who
-// asks Redis as the app does.
 const (
-	RedisUser            = redisUser
-	RedisAppPasswordFile = redisSecretsDir + "/" + keyAppPassword
+	redisExporterPort = 9121
+	redisExporterName = "metrics"
+)
+
+// RedisUser is the app's user, and RedisAppPasswordFiles where a pod of Redis has its passwords, of which one may
+// be empty: for a person who asks Redis as the app does.
+const (
+	RedisUser             = redisUser
+	RedisAppPasswordFiles = redisSecretsDir + "/" + keyAppPassword + " " + redisSecretsDir + "/" + keyAppBPassword
 )
 
 // redisExporter tells a Prometheus of the Redis beside it. It has no probe, and the image's redis-ha starts it
@@ -22,7 +25,7 @@ const (
 // the monitor is taken up from the file.
 func redisExporter(in Input) *corev1ac.ContainerApplyConfiguration {
 	return corev1ac.Container().
-		WithName("metrics").
+		WithName(redisExporterName).
 		WithImage(in.Images.Redis).
 		WithCommand("redis-ha", "exporter").
 		WithPorts(containerPort("metrics", redisExporterPort)).
@@ -39,10 +42,13 @@ func redisExporter(in Input) *corev1ac.ContainerApplyConfiguration {
 
 // redisSecrets are the passwords that containers of a Redis read from files: each has its own alone.
 func redisSecrets(r redis) []*corev1ac.VolumeApplyConfiguration {
-	one := func(volume, key string) *corev1ac.VolumeApplyConfiguration {
+	of := func(volume string, keys ...string) *corev1ac.VolumeApplyConfiguration {
 		v := secretVolume(volume, naming.RedisCredentials(r.name))
-		v.Secret.WithItems(corev1ac.KeyToPath().WithKey(key).WithPath(key))
+		v.Secret.WithOptional(true) // there is no second password before the first rotation
+		for _, key := range keys {
+			v.Secret.WithItems(corev1ac.KeyToPath().WithKey(key).WithPath(key))
+		}
 		return v
 	}
-	return []*corev1ac.VolumeApplyConfiguration{one("credentials", keyAppPassword), one("monitor", keyMonitorPassword)}
+	return []*corev1ac.VolumeApplyConfiguration{of("credentials", keyAppPassword, keyAppBPassword), of("monitor", keyMonitorPassword)}
 }

@@ -33,7 +33,7 @@ func TestRedisExporter(t *testing.T) {
 		}
 		return path
 	}
-	users := write("users.acl", redisACL(redisHash("app"), redisHash("one"))+"user test on #"+redisHash("test")+" +@all ~*\n")
+	users := write("users.acl", redisACL(redisHash("one"), redisHash("app"))+"user test on #"+redisHash("test")+" +@all ~*\n")
 	password := write("password", "one")
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	background(t, nil, "redis-server", "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--aclfile", users)

@@ -63,6 +63,8 @@ type RedisGroup struct {
 	Members int32
 	// Hosts are the addresses that the members know each other by, by the pod's name.
 	Hosts map[string]string
+	// Credential is the name of the app's password among those that can be rotated.
+	Credential string
 	// Storage is the volume that each member shall have; nil is none.
 	Storage *v1alpha1.StorageSpec
 }
@@ -73,7 +75,7 @@ func RedisGroups(in Input) []RedisGroup {
 	var groups []RedisGroup
 	for _, r := range redises(in.App) {
 		group := RedisGroup{Name: r.name, Component: r.component, Sentinel: r.sentinel, Members: r.members,
-			Storage: r.storage, Hosts: map[string]string{}}
+			Credential: r.credential, Storage: r.storage, Hosts: map[string]string{}}
 		known := true
 		if r.members > 1 {
 			var addresses groupAddresses
@@ -98,6 +100,9 @@ func (g RedisGroup) Outdated(in Input, pod *corev1.Pod) bool {
 		if pod.Annotations[annotationConfig] != redisChecksum(in, r) {
 			return true
 		}
+		if _, record, _ := redisRotation(in, r); record.Step != "" && !TakesUpUsers(pod) {
+			return true
+		}
 		for _, c := range pod.Spec.Containers {
 			if c.Name == RedisContainer && c.Image != in.Images.Redis {
 				return true
@@ -113,6 +118,12 @@ func (g RedisGroup) Alone(pod *corev1.Pod) bool { return g.Members > 1 && alone(
 // alone says whether a member was started as the only one: nobody in it keeps the label of its role.
 func alone(pod *corev1.Pod) bool {
 	return !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == roleContainerName })
+}
+
+// TakesUpUsers says whether a member takes up other users while it runs. One that an earlier operator started,
+// when there were no exporters either, does so only when it starts.
+func TakesUpUsers(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == redisExporterName })
 }
 
 // lonePod is the member that was started as the only one, while it still serves alone.

@@ -60,6 +60,9 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	p.Actions = append(p.Actions, b.rotationActions()...)
 	p.Deletions = b.deletions(p.Objects)
 	redis, wake := b.redisActions()
+	if b.redisExchanges() {
+		wake = redisStep
+	}
 	if p.Actions = append(p.Actions, redis...); wake > 0 && (p.Wake == 0 || p.Wake > wake) {
 		p.Wake = wake
 	}

@@ -39,7 +39,7 @@ func (b *builder) credentials() []credential {
 	if b.app.Spec.Database != nil && b.app.Spec.Database.Postgres != nil {
 		list = append(list, b.databaseCredentials()...)
 	}
-	return list
+	return append(list, b.redisCredentials()...)
 }
 
 // databaseCredentials are those of the database. They share a Secret, and so a file of records.
@@ -199,16 +199,25 @@ func (b *builder) rotationObjects(have []components.Object) []components.Object 
 	return objects
 }
 
-// rotationActions have the members of the database look at their passwords.
+// rotationActions have the members of the data tier look at their passwords.
 func (b *builder) rotationActions() []action.Action {
+	return append(b.databaseRotationActions(), b.redisRotationActions()...)
+}
+
+func (b *builder) databaseRotationActions() []action.Action {
 	file, err := components.RotationFile(b.in, naming.DatabaseCredentials(b.app))
 	if err != nil || !file.Rotating {
 		return nil
 	}
+	return b.tell(naming.ComponentDatabase, file.Generation)
+}
+
+// tell has the pods of a component look at their passwords, once for each generation.
+func (b *builder) tell(component string, generation int64) []action.Action {
 	var actions []action.Action
-	for _, pod := range b.seen.PodsWith(naming.Selector(b.app, naming.ComponentDatabase)) {
-		if pod.DeletionTimestamp == nil && pod.Annotations[naming.AnnotationCredentials] != strconv.FormatInt(file.Generation, 10) {
-			actions = append(actions, action.TellCredentials{Pod: pod.Name, UID: pod.UID, Generation: file.Generation})
+	for _, pod := range b.seen.PodsWith(naming.Selector(b.app, component)) {
+		if pod.DeletionTimestamp == nil && pod.Annotations[naming.AnnotationCredentials] != strconv.FormatInt(generation, 10) {
+			actions = append(actions, action.TellCredentials{Pod: pod.Name, UID: pod.UID, Generation: generation})
 		}
 	}
 	return actions
