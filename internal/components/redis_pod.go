@@ -41,7 +41,7 @@ func redisStatefulSet(in Input, r redis) Object {
 		if size, there := templateSize(in, r.name); there {
 			storage.Size = size
 		}
-		spec.WithPersistentVolumeClaimRetentionPolicy(dataRetention(storage.OnDelete)).
+		spec.WithPersistentVolumeClaimRetentionPolicy(retention(in, r.name, *r.storage)).
 			WithVolumeClaimTemplates(dataClaim(storage, labels(in.App, r.component)))
 	}
 	return Object{Intent: appsv1ac.StatefulSet(r.name, in.App.Namespace).

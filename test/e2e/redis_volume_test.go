@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +46,17 @@ func TestRedisVolumesGrow(t *testing.T) {
 	if lost := load.lost(); lost > 0 {
 		t.Errorf("%d sessions are lost", lost)
 	}
+	// They go with the app (onDelete), so the StatefulSet owns them; the one before must not have taken them along.
+	w.eventually(time.Minute, "the StatefulSet is made anew and owns the volumes", func() error {
+		set := &appsv1.StatefulSet{}
+		if err := w.read("shop-sessions", set); err != nil {
+			return err
+		}
+		if size := set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests[corev1.ResourceStorage]; size.String() != "384Mi" {
+			return fmt.Errorf("its template has %s", size.String())
+		}
+		return w.sessionVolumesOf(set)
+	})
 
 	for _, pod := range w.podsOf(pods) {
 		w.eventually(time.Minute, "metrics of "+pod.Name, func() error { return redisUp(w, &pod) })
@@ -112,6 +124,20 @@ func (w *world) sessionVolumes(size string) error {
 	for _, claim := range claims.Items {
 		if have := claim.Status.Capacity[corev1.ResourceStorage]; have.Cmp(want) != 0 {
 			return fmt.Errorf("%s has %s", claim.Name, have.String())
+		}
+	}
+	return nil
+}
+
+// sessionVolumesOf says whether a StatefulSet owns the volumes, and none of them is about to go.
+func (w *world) sessionVolumesOf(set *appsv1.StatefulSet) error {
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := api.List(w.ctx, claims, client.InNamespace(w.namespace), client.MatchingLabels{naming.LabelComponent: naming.ComponentSessions}); err != nil {
+		return err
+	}
+	for _, claim := range claims.Items {
+		if len(claim.OwnerReferences) != 1 || claim.OwnerReferences[0].UID != set.UID || claim.DeletionTimestamp != nil {
+			return fmt.Errorf("%s is owned by %v, deleted %v", claim.Name, claim.OwnerReferences, claim.DeletionTimestamp)
 		}
 	}
 	return nil
