@@ -44,6 +44,8 @@ func causes(before, after revision.Inputs) ([]string, error) {
 	}
 	for _, c := range bound {
 		switch {
+		case c.path == "rotation":
+			say("passwords rotated (%s)", after.Bindings.Rotation)
 		case c.path == "externalSecret":
 			say("external database %s", c.words("")[len(c.path)+2:])
 		case c.from == nil:
@@ -161,8 +163,9 @@ func restartOf(in revision.Inputs) string {
 	return template.Metadata.Annotations[annotationRestart]
 }
 
-// withoutRestart are the inputs as if there had never been a restart.
+// withoutRestart are the inputs as if there had never been a restart, nor a rotation of passwords, which is one.
 func withoutRestart(in revision.Inputs) revision.Inputs {
+	in.Bindings.Rotation = ""
 	if restartOf(in) == "" {
 		return in
 	}

@@ -115,12 +115,14 @@ It runs in the pod of the instance, by kubectl exec: no password is shown and no
 		if pod == "" {
 			return fmt.Errorf("%s has no primary at present; see `kubectl scalableapp get %s`", app.Name, app.Name)
 		}
-		script := `PGPASSWORD=$(cat /etc/postgres-credentials/APP_PASSWORD) exec psql -h 127.0.0.1 -U app app "$@"`
+		// The app's role is one of two that take turns.
+		script := `cd /etc/postgres-credentials; b=; [ "$(cat APP_ACTIVE 2>/dev/null)" != app_b ] || b=_B
+PGUSER=$(echo app$b | tr B b) PGPASSWORD=$(cat APP${b}_PASSWORD) exec psql -h 127.0.0.1 app "$@"`
 		switch {
 		case superuser:
 			script = `exec psql -U postgres app "$@"`
 		case readOnly:
-			script = `PGPASSWORD=$(cat /etc/postgres-credentials/APP_RO_PASSWORD) exec psql -h 127.0.0.1 -U app_ro app "$@"`
+			script = strings.NewReplacer("APP${b}", "APP_RO${b}", "echo app$b", "echo app_ro$b").Replace(script)
 		}
 		return o.exec(command.Context(), pod, components.DatabaseContainer, append([]string{"sh", "-c", script, "psql"}, args[1:]...))
 	}

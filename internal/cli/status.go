@@ -111,7 +111,7 @@ func isPaused(app *v1alpha1.ScalableApp) bool { return app.Spec.Paused != nil &&
 // verdict says how an app is in a paragraph, and with which exit code.
 func verdict(app *v1alpha1.ScalableApp) (string, int) {
 	say := func(code int, format string, args ...any) (string, int) {
-		text := app.Name + " " + fmt.Sprintf(format, args...) + takeoverWords(app)
+		text := app.Name + " " + fmt.Sprintf(format, args...) + takeoverWords(app) + refusedRotation(app)
 		if way := wayOut(app); way != "" && code == ExitStalled && !strings.Contains(text, "`kubectl scalableapp") {
 			text += " The way on: " + way + "."
 		}
@@ -129,6 +129,8 @@ func verdict(app *v1alpha1.ScalableApp) (string, int) {
 		return say(ExitProgressing, "is to be taken back, and the operator has not seen it yet.")
 	case unheardVerb(app) != "" && !isPaused(app):
 		return say(ExitProgressing, "is told to %s, and the operator has not acted on it yet.", unheardVerb(app))
+	case rotationUnseen(app) && !isPaused(app):
+		return say(ExitProgressing, "is to rotate passwords, and the operator has not acted on it yet.")
 	case meta.IsStatusConditionTrue(app.Status.Conditions, v1alpha1.ConditionStalled):
 		return say(ExitStalled, "is Stalled (%s): %s.", ready.Reason, sentence(ready.Message))
 	case needsPerson(app):

@@ -26,6 +26,7 @@ func tree(s sight, withNamespace bool) string {
 	root.add(databaseNode(s))
 	root.add(sessionsNode(s))
 	root.add(cacheNode(s))
+	root.add(credentialsNode(s.app))
 	root.add(autoscalingNode(s))
 	root.add(endpointsNode(s.app.Status.Endpoints))
 	if len(s.hidden) > 0 {

@@ -136,7 +136,7 @@ func RotateDatabase(in Input, file rotation.File, credential string, next rotati
 		}
 	case rotation.StepRetire:
 		for _, l := range logins(credential, !next.Second) {
-			data[l.Key] = nil // empty, and not left out: only who made a key can take it away
+			data[l.Key] = []byte{} // empty, and not left out: only who made a key can take it away
 		}
 	}
 	file = file.With(credential, next)

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +11,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/redistopology"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
 	"github.com/scalableapp/scalableapp-operator/internal/status"
 )
 
@@ -18,6 +21,9 @@ const (
 	// redisLook is how soon to look again at members that are well: nothing reports that one fell back, or
 	// that the memory fills up.
 	redisLook = 30 * time.Second
+	// redisMissed is how soon to look again at members of which one did not answer, or that have no master: a
+	// single look is no proof.
+	redisMissed = 3 * time.Second
 )
 
 // redisActions are what is done to the Redis that the app wants, and when to look at them again. At most one
@@ -28,6 +34,9 @@ func (b *builder) redisActions() ([]action.Action, time.Duration) {
 		wake = redisLook
 	}
 	for _, group := range components.RedisGroups(b.in) {
+		if asked := b.seen.Redis[group.Name]; asked != nil && !answersAll(asked, group.Members) {
+			wake = redisMissed
+		}
 		step := redistopology.Next(b.redisSeen(group))
 		volumes := step.Kind == redistopology.Grow || step.Kind == redistopology.Renew
 		if step.Why == "" || b.shifting() && !volumes {
@@ -41,6 +50,12 @@ func (b *builder) redisActions() ([]action.Action, time.Duration) {
 		}
 	}
 	return nil, wake
+}
+
+// answersAll says whether all members answered and one of them is master.
+func answersAll(asked *state.RedisGroup, members int32) bool {
+	master := slices.ContainsFunc(slices.Collect(maps.Values(asked.Members)), func(m state.RedisMember) bool { return m.Master })
+	return master && len(asked.Members) >= int(members)
 }
 
 // redisChange is what is still to be done to each Redis, and what keeps its volumes from growing, in words.

@@ -24,7 +24,7 @@ func (b *builder) redisCredentials() []credential {
 				_, words := group.Exchange(b.in, record)
 				s.Unprepared, s.Unretired = words, words // each is looked at in its own step alone
 				s.Bound = group.BindsActive(b.in)
-				s.OldPods = b.oldPods(naming.RedisBinding(group.Name), record)
+				s.OldPods = b.oldPods(group.Credential, naming.RedisBinding(group.Name), record)
 			},
 			write: func(next rotation.Record) []components.Object {
 				return components.RotateRedis(b.in, group.Name, file, next)

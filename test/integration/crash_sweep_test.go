@@ -202,6 +202,7 @@ func scrub(kind string, fields map[string]any) {
 	}
 	status := fields["status"].(map[string]any)
 	timeless(status["rollout"])
+	timeless(status["credentials"])
 	for _, c := range status["conditions"].([]any) {
 		delete(c.(map[string]any), "lastTransitionTime")
 		delete(c.(map[string]any), "observedGeneration")

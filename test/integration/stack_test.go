@@ -161,8 +161,11 @@ func (s *stack) watched(v *view) interceptor.Funcs {
 		Update: func(context.Context, client.WithWatch, client.Object, ...client.UpdateOption) error {
 			return errors.New("the operator never updates")
 		},
-		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
-			return errors.New("the operator never patches but status")
+		Patch: func(ctx context.Context, w client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			if _, pod := o.(*corev1.Pod); !pod {
+				return errors.New("the operator never patches but status, and annotations of pods")
+			}
+			return s.write("patch", o, func() error { return w.Patch(ctx, o, p, opts...) })
 		},
 	}
 }
