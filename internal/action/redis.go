@@ -1,6 +1,11 @@
 package action
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // HandOverRedis has the master of a Redis hand over to a replica that has all it has.
 type HandOverRedis struct {
@@ -20,4 +25,16 @@ type HandOverRedis struct {
 
 func (a HandOverRedis) String() string {
 	return fmt.Sprintf("hand over from %s, master of %s: %s", a.Pod, a.Name, a.Why)
+}
+
+// LoadRedisUsers has members of a Redis take up their files of users, which have changed.
+type LoadRedisUsers struct {
+	// Members are their addresses (HOST:PORT) by the pod's name.
+	Members map[string]string
+	// Monitor is the password of the monitor, who may do that.
+	Monitor SecretKey
+}
+
+func (a LoadRedisUsers) String() string {
+	return "load the users of " + strings.Join(slices.Sorted(maps.Keys(a.Members)), ", ")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -49,7 +50,8 @@ func (x *Executor) actions(ctx context.Context, app *v1alpha1.ScalableApp, list 
 			continue
 		}
 		switch a.(type) {
-		case action.PoolerReconnect, action.HandOverRedis, action.Unlabel, action.ReleaseLeader, action.TellCredentials:
+		case action.PoolerReconnect, action.HandOverRedis, action.Unlabel, action.ReleaseLeader, action.TellCredentials,
+			action.LoadRedisUsers:
 			errs = append(errs, fmt.Errorf("%s: %w", a, err)) // no change of the database, which has its tries counted
 		default:
 			errs = append(errs, &ActionError{Action: a, Err: err})
@@ -78,6 +80,8 @@ func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a acti
 		return x.forceFailover(ctx, app, a)
 	case action.RestartPostgres:
 		return x.restartPostgres(ctx, app, a)
+	case action.LoadRedisUsers:
+		return x.loadRedisUsers(ctx, app, a)
 	case action.TellCredentials:
 		return x.tellCredentials(ctx, app, a)
 	case action.HandOverRedis:
@@ -207,10 +211,32 @@ func (x *Executor) growVolume(ctx context.Context, app *v1alpha1.ScalableApp, a 
 	}}})
 }
 
+// orphanSet waits until the StatefulSet owns no volume. Its controller gives it those that are to go with it, also
+// while it is being deleted, and they would be collected after it.
 func (x *Executor) orphanSet(ctx context.Context, app *v1alpha1.ScalableApp, a action.OrphanSet) error {
-	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: app.Namespace, Name: a.Name}}
+	set := &appsv1.StatefulSet{}
+	if err := x.Live.Get(ctx, client.ObjectKey{Namespace: app.Namespace, Name: a.Name}, set); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	policy := set.Spec.PersistentVolumeClaimRetentionPolicy
+	if policy != nil && policy.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType || set.Status.ObservedGeneration < set.Generation {
+		return changed("StatefulSet", a.Name, "its volumes would go with it as it is")
+	}
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := x.Live.List(ctx, claims, client.InNamespace(app.Namespace), client.MatchingLabels{naming.LabelInstance: app.Name}); err != nil {
+		return err
+	}
+	for i := range claims.Items {
+		if owns(set, &claims.Items[i]) {
+			return changed("StatefulSet", a.Name, "it has not let go of "+claims.Items[i].Name+" yet")
+		}
+	}
 	return client.IgnoreNotFound(x.Client.Delete(ctx, set, client.PropagationPolicy(metav1.DeletePropagationOrphan),
 		client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion}))
+}
+
+func owns(owner, object metav1.Object) bool {
+	return slices.ContainsFunc(object.GetOwnerReferences(), func(r metav1.OwnerReference) bool { return r.UID == owner.GetUID() })
 }
 
 func (x *Executor) resizePod(ctx context.Context, app *v1alpha1.ScalableApp, a action.ResizePod) error {

@@ -118,7 +118,7 @@ func backupStatefulSet(in Input) Object {
 	if spec.S3 == nil {
 		storage := BackupStorage(in.App)
 		pod.WithContainers(pgbackrestServer(in).WithVolumeMounts(corev1ac.VolumeMount().WithName(dataVolume).WithMountPath(repositoryDir)))
-		set.WithPersistentVolumeClaimRetentionPolicy(dataRetention(storage.OnDelete)).
+		set.WithPersistentVolumeClaimRetentionPolicy(retention(in, naming.Backup(in.App), BackupStorage(in.App))).
 			WithVolumeClaimTemplates(dataClaim(storage, labels(in.App, naming.ComponentBackup)))
 	}
 	return Object{Intent: appsv1ac.StatefulSet(naming.Backup(in.App), in.App.Namespace).

@@ -81,7 +81,7 @@ func postgresURI(user, password, host, options string) string {
 }
 
 func redisBinding(in Input, r redis) []Object {
-	password := secretValue(in, naming.RedisCredentials(r.name), keyAppPassword)
+	password := redisPassword(in, r)
 	if password == "" {
 		return nil
 	}

@@ -45,8 +45,10 @@ func Credentials(in Input) []Object {
 		objects = append(objects, databaseCredentials(in)...)
 	}
 	for _, r := range redises(in.App) {
-		objects = append(objects, passwords(in, r.component, naming.RedisCredentials(r.name),
-			keyAppPassword, keyMonitorPassword)...)
+		if file, err := RotationFile(in, naming.RedisCredentials(r.name)); err == nil {
+			objects = append(objects, passwords(in, r.component, naming.RedisCredentials(r.name),
+				redisKey(file.Credentials[r.credential].Second), keyMonitorPassword)...)
+		}
 		if r.members > 1 {
 			objects = append(objects, passwords(in, r.component, naming.RedisReplication(r.name),
 				keyReplicationPassword, keySentinelPassword)...)

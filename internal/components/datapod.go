@@ -4,11 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
@@ -58,18 +56,6 @@ func dataClaim(storage v1alpha1.StorageSpec, labels map[string]string) *corev1ac
 		claim.Spec.WithStorageClassName(*storage.StorageClassName)
 	}
 	return claim
-}
-
-// dataRetention keeps the volumes of members that are scaled away; what becomes of all of them with the
-// app is the user's choice.
-func dataRetention(onDelete v1alpha1.StorageOnDelete) *appsv1ac.StatefulSetPersistentVolumeClaimRetentionPolicyApplyConfiguration {
-	deleted := appsv1.RetainPersistentVolumeClaimRetentionPolicyType
-	if onDelete == v1alpha1.StorageDelete {
-		deleted = appsv1.DeletePersistentVolumeClaimRetentionPolicyType
-	}
-	return appsv1ac.StatefulSetPersistentVolumeClaimRetentionPolicy().
-		WithWhenDeleted(deleted).
-		WithWhenScaled(appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
 }
 
 func servicePort(name string, port int32) *corev1ac.ServicePortApplyConfiguration {

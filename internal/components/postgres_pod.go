@@ -42,7 +42,7 @@ func databaseStatefulSet(in Input) Object {
 			WithPodManagementPolicy(appsv1.ParallelPodManagement).
 			// The operator orders restarts: the primary last and after a switchover (internal/database).
 			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType)).
-			WithPersistentVolumeClaimRetentionPolicy(dataRetention(postgres.Storage.OnDelete)).
+			WithPersistentVolumeClaimRetentionPolicy(retention(in, naming.Database(in.App), postgres.Storage)).
 			WithSelector(matchLabels(databaseSelector(in))).
 			WithTemplate(databaseTemplate(in)).
 			WithVolumeClaimTemplates(dataClaim(storage, labels(in.App, naming.ComponentDatabase))))}

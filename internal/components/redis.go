@@ -13,11 +13,12 @@ import (
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/rotation"
 )
 
 const (
 	redisPort = 6379
-	// redisUser is the app's user, redisMonitor that of the probes.
+	// redisUser is the app's user, redisMonitor that of the probes, the exporter and the operator.
 	redisUser    = "app"
 	redisMonitor = "monitor"
 	// redisMemoryPercent of the container's memory holds data; the rest is for buffers, fragmentation
@@ -29,6 +30,8 @@ const (
 	redisConfigDir  = "/etc/redis"
 	redisUsersDir   = "/etc/redis-users"
 	redisDataDir    = "/data"
+	redisSecretsDir = "/etc/redis-credentials"
+	redisMonitorDir = "/etc/redis-monitor"
 )
 
 // redis is one Redis of an app: the session store or the cache, which have opposite settings.
@@ -36,8 +39,10 @@ type redis struct {
 	name      string
 	component string
 	sentinel  string // the Sentinels' component
-	members   int32
-	memory    resource.Quantity
+	// credential is its name among those that can be rotated.
+	credential string
+	members    int32
+	memory     resource.Quantity
 	// eviction is what becomes of keys when the memory is full.
 	eviction string
 	// storage is the volume of the append-only file; nil when nothing is kept on disk.
@@ -50,22 +55,20 @@ func redises(app *v1alpha1.ScalableApp) []redis {
 	if spec := sessionsRedis(app); spec != nil {
 		r := redis{
 			name: naming.Sessions(app), component: naming.ComponentSessions, sentinel: naming.ComponentSessionsSentinel,
-			members: max(spec.Members, 1), memory: memoryOr(spec.Memory, "256Mi"),
+			credential: rotation.Sessions, members: max(spec.Members, 1), memory: memoryOr(spec.Memory, "256Mi"),
 			// Nobody is logged out without a word: when the memory is full new sessions are refused.
 			eviction: "noeviction",
 		}
 		if spec.Eviction == v1alpha1.SessionEvictionEvictIdle {
 			r.eviction = "volatile-lru"
 		}
-		if spec.Persistence != v1alpha1.PersistenceDisabled {
-			r.storage = &spec.Storage
-		}
+		r.storage = SessionsStorage(app)
 		out = append(out, r)
 	}
 	if c := app.Spec.Cache; c != nil && c.Redis != nil {
 		out = append(out, redis{
 			name: naming.Cache(app), component: naming.ComponentCache, sentinel: naming.ComponentCacheSentinel,
-			members: max(c.Redis.Members, 1), memory: memoryOr(c.Redis.Memory, "128Mi"), eviction: "allkeys-lfu",
+			credential: rotation.Cache, members: max(c.Redis.Members, 1), memory: memoryOr(c.Redis.Memory, "128Mi"), eviction: "allkeys-lfu",
 		})
 	}
 	return out
@@ -76,6 +79,14 @@ func redises(app *v1alpha1.ScalableApp) []redis {
 func sessionsRedis(app *v1alpha1.ScalableApp) *v1alpha1.SessionRedisSpec {
 	if s := app.Spec.Sessions; s != nil && s.Store != v1alpha1.SessionStoreExternal {
 		return s.Redis
+	}
+	return nil
+}
+
+// SessionsStorage is the volume that each member of the session store has; nil is none.
+func SessionsStorage(app *v1alpha1.ScalableApp) *v1alpha1.StorageSpec {
+	if spec := sessionsRedis(app); spec != nil && spec.Persistence != v1alpha1.PersistenceDisabled {
+		return &spec.Storage
 	}
 	return nil
 }
@@ -140,12 +151,12 @@ func (r redis) config() string {
 
 // redisUsers is the Secret with the ACL file. There is none until the passwords are seen.
 func redisUsers(in Input, r redis) []Object {
-	app := secretValue(in, naming.RedisCredentials(r.name), keyAppPassword)
+	app := redisAppPasswords(in, r)
 	monitor := secretValue(in, naming.RedisCredentials(r.name), keyMonitorPassword)
-	if app == "" || monitor == "" {
+	if len(app) == 0 || monitor == "" {
 		return nil
 	}
-	acl := redisACL(redisHash(app), redisHash(monitor))
+	acl := redisACL(redisHash(monitor), hashes(app)...)
 	if r.members > 1 {
 		replication := secretValue(in, naming.RedisReplication(r.name), keyReplicationPassword)
 		sentinel := secretValue(in, naming.RedisReplication(r.name), keySentinelPassword)
@@ -163,11 +174,21 @@ func redisUsers(in Input, r redis) []Object {
 
 // redisACL is the ACL file. @dangerous and @admin hold what harms other users of the instance or shows
 // its inside (FLUSHALL, KEYS, CONFIG, MONITOR, REPLICAOF, …). INFO is given back: clients and session
-// libraries ask it for the server's version and role.
-func redisACL(app, monitor string) string {
+// libraries ask it for the server's version and role. The monitor has what the exporter asks for, and may have
+// this file read again, which gives nobody more than is in it.
+func redisACL(monitor string, app ...string) string {
 	return "user default off\n" +
-		"user " + redisUser + " on #" + app + " ~* &* +@all -@admin -@dangerous +info\n" +
-		"user " + redisMonitor + " on #" + monitor + " -@all +ping +info\n"
+		"user " + redisUser + " on #" + strings.Join(app, " #") + " ~* &* +@all -@admin -@dangerous +info\n" +
+		"user " + redisMonitor + " on #" + monitor + " -@all +ping +info +acl|load" +
+		" +latency|latest +latency|histogram +slowlog|len +slowlog|get\n"
+}
+
+func hashes(passwords []string) []string {
+	var out []string
+	for _, password := range passwords {
+		out = append(out, redisHash(password))
+	}
+	return out
 }
 
 // redisHash is a password as the ACL file takes it, so that the file holds no password.

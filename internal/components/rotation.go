@@ -153,6 +153,9 @@ func TakenRotations(in Input) (string, error) {
 		taken[c.Name] = c.TakenToken
 	}
 	secrets := map[string]string{rotation.App: naming.DatabaseCredentials(in.App)}
+	for _, r := range redises(in.App) {
+		secrets[r.credential] = naming.RedisCredentials(r.name)
+	}
 	for credential, secret := range secrets {
 		if in.Observed.Secret(secret) == nil {
 			continue

@@ -17,6 +17,8 @@ import (
 type Redis interface {
 	Member(ctx context.Context, address string, login redisclient.Login) (state.RedisMember, error)
 	Sentinel(ctx context.Context, address, name string, login redisclient.Login) (state.RedisSentinel, error)
+	// LetsIn says whether a server lets a login in.
+	LetsIn(ctx context.Context, address string, login redisclient.Login) (bool, error)
 }
 
 // redis asks all servers of the app's session store and cache at once. Who does not answer is left out.
@@ -41,9 +43,11 @@ func (o *Observer) redis(ctx context.Context, app *v1alpha1.ScalableApp, seen *s
 			seen.Redis = map[string]*state.RedisGroup{}
 		}
 		seen.Redis[asked.name] = group
+		passwords := components.RedisExchanged(in, asked.name)
 		for _, pod := range members {
 			wait.Go(func() {
 				if said, err := o.Redis.Member(ctx, components.RedisAddress(pod), login); err == nil {
+					said.LetsIn = o.letsIn(ctx, components.RedisAddress(pod), passwords)
 					mu.Lock()
 					defer mu.Unlock()
 					group.Members[pod.Name] = said
@@ -62,6 +66,17 @@ func (o *Observer) redis(ctx context.Context, app *v1alpha1.ScalableApp, seen *s
 	}
 	wait.Wait()
 	return nil
+}
+
+// letsIn tries the app's passwords on a server. What it does not answer is left out.
+func (o *Observer) letsIn(ctx context.Context, address string, passwords map[string]string) map[string]bool {
+	said := map[string]bool{}
+	for key, password := range passwords {
+		if in, err := o.Redis.LetsIn(ctx, address, redisclient.Login{User: components.RedisUser, Password: password}); err == nil {
+			said[key] = in
+		}
+	}
+	return said
 }
 
 // running are the pods of a component that run, so that nobody waits for one that cannot answer.

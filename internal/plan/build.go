@@ -60,6 +60,9 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	p.Actions = append(p.Actions, b.rotationActions()...)
 	p.Deletions = b.deletions(p.Objects)
 	redis, wake := b.redisActions()
+	if b.redisExchanges() {
+		wake = redisStep
+	}
 	if p.Actions = append(p.Actions, redis...); wake > 0 && (p.Wake == 0 || p.Wake > wake) {
 		p.Wake = wake
 	}
@@ -154,8 +157,9 @@ func (b *builder) desired() int32 {
 func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec.Paused }
 
 func (b *builder) statusInput() status.Input {
+	change, trouble := b.redisChange()
 	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision,
-		Database: b.database, RedisChange: b.redisChange(), Rotation: b.rotations.Rotation}
+		Database: b.database, RedisChange: change, RedisTrouble: trouble, Rotation: b.rotations.Rotation}
 }
 
 func (b *builder) decideRollout() {
@@ -290,7 +294,7 @@ func (b *builder) wake() time.Duration {
 	if renew := components.RenewCertificates(b.in); renew > 0 && (wake == 0 || renew < wake) {
 		wake = renew
 	}
-	polls := waits || len(b.seen.Warnings) > 0 || missing || b.missingClass() || noRoutes ||
+	polls := waits || len(b.seen.Warnings) > 0 || len(b.seen.FixedVolumes) > 0 || missing || b.missingClass() || noRoutes ||
 		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret()
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -39,7 +40,7 @@ func (b *builder) credentials() []credential {
 	if b.app.Spec.Database != nil && b.app.Spec.Database.Postgres != nil {
 		list = append(list, b.databaseCredentials()...)
 	}
-	return list
+	return append(list, b.redisCredentials()...)
 }
 
 // databaseCredentials are those of the database. They share a Secret, and so a file of records.
@@ -62,7 +63,7 @@ func (b *builder) databaseCredentials() []credential {
 				s.Unretired = components.LetOut(b.in, file, name, !s.Record.Second)
 				s.Unswitched = components.Replicates(b.in, file)
 				s.Bound = components.BindsActive(b.in, file)
-				s.OldPods = b.oldPods(naming.DatabaseBinding(b.app), s.Record)
+				s.OldPods = b.oldPods(name, naming.DatabaseBinding(b.app), s.Record)
 			},
 			write: func(next rotation.Record) []components.Object {
 				return components.RotateDatabase(b.in, file, name, next)
@@ -91,18 +92,25 @@ func (b *builder) databaseHold() string {
 }
 
 // oldPods are the pods that may have been given a password before the one in use, and have not ended.
-func (b *builder) oldPods(binding string, r rotation.Record) []string {
+func (b *builder) oldPods(name, binding string, r rotation.Record) []string {
 	if r.Step != rotation.StepRoll {
 		return nil
 	}
 	var names []string
 	for _, pod := range b.seen.Pods {
 		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-		if !ended && pod.CreationTimestamp.Time.Before(r.Cutoff()) && components.UsesSecret(pod, binding) {
+		if !ended && pod.CreationTimestamp.Time.Before(r.Cutoff()) && components.UsesSecret(pod, binding) && !b.carries(pod, name, r.Taken) {
 			names = append(names, pod.Name)
 		}
 	}
 	return names
+}
+
+// carries says whether a pod is of a revision that carries a rotation: it was made after that was written,
+// whatever the clocks of the operator and of the API server say.
+func (b *builder) carries(pod *corev1.Pod, name, token string) bool {
+	r, err := b.revisionOf(pod.Labels[naming.LabelRevision])
+	return err == nil && slices.Contains(strings.Split(r.Inputs.Bindings.Rotation, ","), name+"="+token)
 }
 
 // decideRotations decides about the passwords that are exchanged.
@@ -199,16 +207,25 @@ func (b *builder) rotationObjects(have []components.Object) []components.Object 
 	return objects
 }
 
-// rotationActions have the members of the database look at their passwords.
+// rotationActions have the members of the data tier look at their passwords.
 func (b *builder) rotationActions() []action.Action {
+	return append(b.databaseRotationActions(), b.redisRotationActions()...)
+}
+
+func (b *builder) databaseRotationActions() []action.Action {
 	file, err := components.RotationFile(b.in, naming.DatabaseCredentials(b.app))
 	if err != nil || !file.Rotating {
 		return nil
 	}
+	return b.tell(naming.ComponentDatabase, file.Generation)
+}
+
+// tell has the pods of a component look at their passwords, once for each generation.
+func (b *builder) tell(component string, generation int64) []action.Action {
 	var actions []action.Action
-	for _, pod := range b.seen.PodsWith(naming.Selector(b.app, naming.ComponentDatabase)) {
-		if pod.DeletionTimestamp == nil && pod.Annotations[naming.AnnotationCredentials] != strconv.FormatInt(file.Generation, 10) {
-			actions = append(actions, action.TellCredentials{Pod: pod.Name, UID: pod.UID, Generation: file.Generation})
+	for _, pod := range b.seen.PodsWith(naming.Selector(b.app, component)) {
+		if pod.DeletionTimestamp == nil && pod.Annotations[naming.AnnotationCredentials] != strconv.FormatInt(generation, 10) {
+			actions = append(actions, action.TellCredentials{Pod: pod.Name, UID: pod.UID, Generation: generation})
 		}
 	}
 	return actions

@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ type story struct {
 	last string
 	// answer is what the gates say that are no Jobs, while the candidate has that share of the traffic.
 	answer func(gate string, weight int32) state.Sample
+	// redis are the Redis servers, if there are any that answer.
+	redis redisServers
 }
 
 func newStory(t *testing.T, spec string) *story {
@@ -54,6 +57,7 @@ func (s *story) pass() Plan {
 	s.Helper()
 	seen := s.Seen()
 	seen.Gates = s.samples(seen)
+	seen.Redis = s.redis.say(seen)
 	images := components.Images{Postgres: "postgres", PgBouncer: "pgbouncer", Redis: "redis"}
 	p := Build(s.App, seen, Config{Images: images, OperatorNamespace: "system"})
 	s.harmless(p, s.Seen())
@@ -66,6 +70,9 @@ func (s *story) pass() Plan {
 		s.Delete(child.Kind, child.Name)
 	}
 	for _, a := range p.Actions {
+		if a, ok := a.(action.LoadRedisUsers); ok {
+			s.redis.load(s.Seen(), slices.Sorted(maps.Keys(a.Members))...)
+		}
 		if a, ok := a.(action.TellCredentials); ok {
 			pod := s.Children["Pod/"+a.Pod]
 			pod.SetAnnotations(merged(pod.GetAnnotations(), naming.AnnotationCredentials, strconv.FormatInt(a.Generation, 10)))

@@ -90,7 +90,7 @@ func (g *group) start(kind string, i int) {
 	// The same rules as in internal/components.
 	g.write(id+"/users.acl", "user default off\n"+
 		"user app on #"+hash(app)+" ~* &* +@all -@admin -@dangerous +info\n"+
-		"user monitor on #"+hash(monitor)+" -@all +ping +info\n"+
+		"user monitor on #"+hash(monitor)+" -@all +ping +info +acl|load +latency|latest +latency|histogram +slowlog|len +slowlog|get\n"+
 		"user replication on #"+hash(Login{Password: "replication-password"})+" -@all +psync +replconf +ping\n"+
 		"user sentinel on #"+hash(sentinel)+" allchannels -@all +multi +exec +ping +info +role +slaveof +replicaof"+
 		" +config|rewrite +publish +subscribe +script|kill +client|setname +client|kill +client|pause +client|unpause\n", 0o600)

@@ -73,6 +73,24 @@ func member(text string) state.RedisMember {
 	return m
 }
 
+// LetsIn asks a Redis server whether it lets a login in. An error says that it did not answer.
+func (c *Client) LetsIn(ctx context.Context, address string, login Login) (bool, error) {
+	client := c.open(address, login)
+	defer func() { _ = client.Close() }()
+	err := client.Ping(ctx).Err()
+	if err != nil && strings.HasPrefix(err.Error(), "WRONGPASS") {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// LoadUsers has a Redis server take up its file of users. Who is logged in stays so.
+func (c *Client) LoadUsers(ctx context.Context, address string, login Login) error {
+	client := c.open(address, login)
+	defer func() { _ = client.Close() }()
+	return client.Do(ctx, "acl", "load").Err()
+}
+
 func fields(text string) map[string]string {
 	info := map[string]string{}
 	for line := range strings.Lines(text) {

@@ -78,8 +78,11 @@ type Decision struct {
 	Slow bool
 }
 
-// Cutoff is when the last pod can have been given the old password.
-func (r Record) Cutoff() time.Time { return r.Bound.Add(Margin) }
+// Cutoff is when the last pod can have been given the old password: a whole second, because the API server tells
+// no more of the time at which a pod was made.
+func (r Record) Cutoff() time.Time {
+	return r.Bound.Add(Margin + time.Second - 1).Truncate(time.Second)
+}
 
 // All decides for all credentials of an app. Those that the app's pods are given are taken up together if they
 // were asked for together, so that the pods are replaced once.

@@ -212,3 +212,14 @@ func TestFileIsReadAsWritten(t *testing.T) {
 		t.Error("a broken file is read")
 	}
 }
+
+// Pods tell in whole seconds when they were made: one of the new revision, which is made as soon as it may be, must
+// not look older than that.
+func TestCutoffIsAWholeSecond(t *testing.T) {
+	for _, bound := range []time.Time{now, now.Add(time.Nanosecond), now.Add(300 * time.Millisecond)} {
+		cutoff := Record{Bound: bound}.Cutoff()
+		if made := cutoff.Truncate(time.Second); made.Before(cutoff) || cutoff.Before(bound.Add(Margin)) || cutoff.Sub(bound) >= Margin+time.Second {
+			t.Errorf("bound at %s: %s", bound, cutoff)
+		}
+	}
+}

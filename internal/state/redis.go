@@ -18,6 +18,9 @@ type RedisMember struct {
 	Replicas int32
 	// Follows is the name that a replica has of its master.
 	Follows string
+	// LetsIn says of the app's passwords, by their keys, whether it lets the app in with them. They are tried
+	// only while they are exchanged.
+	LetsIn map[string]bool
 	// Used and Limit are the memory that the data takes and may take, in bytes.
 	Used, Limit int64
 }

@@ -27,8 +27,10 @@ type Input struct {
 	Rollout rollout.Decision
 	// Database is what was decided about the database; nil without one that the operator runs.
 	Database *database.Decision
-	// RedisChange is what is still to be done to a Redis of several members, in words, by its StatefulSet's name.
+	// RedisChange is what is still to be done to a Redis, in words, by its StatefulSet's name.
 	RedisChange map[string]string
+	// RedisTrouble is what keeps its volumes from growing until a person helps.
+	RedisTrouble map[string]string
 	// Rotation is what was decided about the rotations of credentials.
 	Rotation Rotation
 }

@@ -39,12 +39,17 @@ const redisTimeout = time.Second
 
 func (w *world) startSessions(app string) *sessionsLoad {
 	w.Helper()
-	service, secret := &corev1.Service{}, &corev1.Secret{}
+	service := &corev1.Service{}
 	w.must(w.read(app+"-sessions", service))
-	w.must(w.read(naming.RedisCredentials(app+"-sessions"), secret))
 	ctx, stop := context.WithCancel(w.ctx)
 	l := &sessionsLoad{w: w, stop: stop, acked: map[string]time.Time{}, client: redis.NewClient(&redis.Options{
-		Addr: service.Spec.ClusterIP + ":6379", Username: "app", Password: string(secret.Data["APP_PASSWORD"]), Protocol: 2,
+		Addr: service.Spec.ClusterIP + ":6379", Protocol: 2,
+		// Each connection is made with what the app is given at that time.
+		CredentialsProviderContext: func(context.Context) (string, string, error) {
+			secret := &corev1.Secret{}
+			err := w.read(naming.RedisBinding(app+"-sessions"), secret)
+			return string(secret.Data["username"]), string(secret.Data["password"]), err
+		},
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: redisTimeout, ReadTimeout: redisTimeout, WriteTimeout: redisTimeout,
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
