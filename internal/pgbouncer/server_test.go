@@ -3,6 +3,7 @@ package pgbouncer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -34,8 +36,14 @@ func standby(t *testing.T) string {
 	return postgresIn(t, "standby.signal")
 }
 
+// refusing runs one that answers every login with a refusal, as one does that starts or shuts down.
+func refusing(t *testing.T) string {
+	t.Helper()
+	return postgresIn(t, "standby.signal", "-c", "hot_standby=off")
+}
+
 // postgresIn runs a PostgreSQL whose data folder has a file with the given name, if that is not empty.
-func postgresIn(t *testing.T, file string) string {
+func postgresIn(t *testing.T, file string, settings ...string) string {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err != nil || len(found) == 0 {
@@ -52,9 +60,16 @@ func postgresIn(t *testing.T, file string) string {
 			t.Fatal(err)
 		}
 	}
-	start(t, command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=16MB"))
-	await(t, "PostgreSQL", func(ctx context.Context) error { return dial(ctx, port, "postgres") })
+	start(t, command(filepath.Join(bin, "postgres"), append([]string{"-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=16MB"}, settings...)...))
+	await(t, "PostgreSQL", func(ctx context.Context) error {
+		err := dial(ctx, port, "postgres")
+		var refused *pgconn.PgError
+		if len(settings) > 0 && errors.As(err, &refused) {
+			return nil
+		}
+		return err
+	})
 	return port
 }
 

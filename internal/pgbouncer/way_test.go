@@ -87,10 +87,10 @@ func TestWritableAsksByTheWayOfThePoolers(t *testing.T) {
 	serves(t, connect(t, other))
 }
 
-// A client that comes while there is no primary waits as the others do: PgBouncer has to ask the database who it
-// is, and would refuse it if it could not.
-func TestALoginWaitsThroughAPause(t *testing.T) {
-	primary := postgres(t)
+// Clients that come while there is no primary wait as the others do: PgBouncer has to ask the database who they
+// are, and would refuse them if it could not.
+func TestLoginsWaitThroughAPause(t *testing.T) {
+	primary, starting := postgres(t), refusing(t)
 	way, lead := proxy(t)
 	lead(primary)
 	address := pooler(t, way)
@@ -102,35 +102,40 @@ func TestALoginWaitsThroughAPause(t *testing.T) {
 	if err := c.Pause(t.Context(), []string{address}, password); err != nil {
 		t.Fatal(err)
 	}
-	lead("1") // nobody
+	lead(starting)
 	if err := c.Writable(t.Context(), []string{address}, password, Login{User: "app", Password: password}); err == nil {
-		t.Fatal("it leads to nobody, and is found to be writable")
+		t.Fatal("it leads to a server that refuses logins, and is found to be writable")
 	}
 	_, port, _ := net.SplitHostPort(address)
-	answered := make(chan error, 1)
-	go func() {
-		conn, err := pgx.Connect(t.Context(), urlOf("guest", port, "app"))
-		if err == nil {
-			_, err = conn.Exec(t.Context(), "SELECT 1")
-			_ = conn.Close(t.Context())
+	const guests = 3
+	answered := make(chan error, guests)
+	for range guests { // the first meets the refusal, and those after it what PgBouncer remembers of it
+		go func() {
+			conn, err := pgx.Connect(t.Context(), urlOf("guest", port, "app"))
+			if err == nil {
+				_, err = conn.Exec(t.Context(), "SELECT 1")
+				_ = conn.Close(t.Context())
+			}
+			answered <- err
+		}()
+		select {
+		case err := <-answered:
+			t.Fatalf("a login was answered while there was nobody to ask: %v", err)
+		case <-time.After(500 * time.Millisecond):
 		}
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		t.Fatalf("the login was answered while there was nobody to ask: %v", err)
-	case <-time.After(500 * time.Millisecond):
 	}
 	lead(primary)
 	if err := c.Resume(t.Context(), []string{address}, password); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case err := <-answered:
-		if err != nil {
-			t.Errorf("the login that waited failed: %v", err)
+	for range guests {
+		select {
+		case err := <-answered:
+			if err != nil {
+				t.Errorf("a login that waited failed: %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("a login that waited is not answered after the resume")
 		}
-	case <-time.After(20 * time.Second):
-		t.Error("the login that waited is not answered after the resume")
 	}
 }
