@@ -39,9 +39,11 @@ func databaseBinding(in Input) []Object {
 		return nil
 	}
 	// sslmode is said, because drivers differ in what they do without it.
-	options := "sslmode=disable"
-	if bindsTLS(in) {
-		options = verifyFull(path.Join(bindingRoot, "database"))
+	options := func(tls bool) string {
+		if tls {
+			return verifyFull(path.Join(bindingRoot, "database"))
+		}
+		return "sslmode=disable"
 	}
 	host := serviceHost(in.App, naming.DatabaseReadWrite(in.App))
 	hostRO := serviceHost(in.App, naming.DatabaseReadOnly(in.App))
@@ -49,7 +51,7 @@ func databaseBinding(in Input) []Object {
 	if wantsPooler(in.App) {
 		// Past the pooler, for what needs a session of its own: migrations, LISTEN, advisory locks.
 		values["host-direct"] = host
-		values["uri-direct"] = postgresURI(postgresUser, password, host, options)
+		values["uri-direct"] = postgresURI(postgresUser, password, host, options(membersTLS(in)))
 		host = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadWrite))
 		hostRO = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadOnly))
 	}
@@ -60,13 +62,13 @@ func databaseBinding(in Input) []Object {
 		"database":    postgresDatabase,
 		"username":    postgresUser,
 		"password":    password,
-		"uri":         postgresURI(postgresUser, password, host, options),
+		"uri":         postgresURI(postgresUser, password, host, options(bindsTLS(in))),
 		"host-ro":     hostRO,
 		"username-ro": postgresReader,
 		"password-ro": passwordRO,
-		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO, options),
+		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO, options(bindsTLS(in))),
 	})
-	if ca := secretValue(in, naming.DatabaseAuthority(in.App), keyAuthority); ca != "" && bindsTLS(in) {
+	if ca := secretValue(in, naming.DatabaseAuthority(in.App), keyAuthority); ca != "" && membersTLS(in) {
 		values[keyAuthority] = ca
 	}
 	return []Object{bindingSecret(in, naming.ComponentDatabase, naming.DatabaseBinding(in.App), values)}

@@ -134,7 +134,21 @@ func idleTransactionTimeout(in Input) string {
 	return "60"
 }
 
-// poolerTLS are the settings for TLS on both sides. Without certificates there is none, as without a pooler.
-func poolerTLS(Input) []setting {
-	return []setting{{"client_tls_sslmode", "disable"}, {"server_tls_sslmode", "disable"}}
+// poolerTLS are the settings for TLS on both sides. Clients may ask for it. The database has to show that it is
+// the one that is meant, once all of its members can. Where the files are not there yet PgBouncer goes on with
+// what it had, and reads them with the next change of its volume.
+func poolerTLS(in Input) []setting {
+	if len(poolerPair(in)) == 0 {
+		return []setting{{"client_tls_sslmode", "disable"}, {"server_tls_sslmode", "disable"}}
+	}
+	server := "prefer"
+	if membersTLS(in) {
+		server = "verify-full"
+	}
+	file := func(key string) string { return poolerDir + "/" + key }
+	return []setting{
+		{"client_tls_sslmode", "allow"}, {"client_tls_ca_file", file(keyAuthority)},
+		{"client_tls_cert_file", file(keyTLSCertificate)}, {"client_tls_key_file", file(keyTLSKey)},
+		{"server_tls_sslmode", server}, {"server_tls_ca_file", file(keyAuthority)},
+	}
 }
