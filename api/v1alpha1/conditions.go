@@ -131,4 +131,6 @@ const (
 	ReasonScheduleInvalid = "ScheduleInvalid"
 	// ReasonDatabaseUnavailable: the primary cannot be asked about its archive.
 	ReasonDatabaseUnavailable = "DatabaseUnavailable"
+	// ReasonRotating: passwords are being exchanged (status.credentials).
+	ReasonRotating = "Rotating"
 )

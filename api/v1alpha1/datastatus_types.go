@@ -141,3 +141,41 @@ type RedisStatus struct {
 	// +optional
 	Sentinels int32 `json:"sentinels,omitempty"`
 }
+
+// CredentialStatus is how the rotation of a credential stands.
+type CredentialStatus struct {
+	// name is app, replication, superuser, sessions or cache.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// phase is Requested, Preparing, Switching, RollingOut, Retiring or Done. Later versions may add phases.
+	// +optional
+	Phase string `json:"phase,omitempty"`
+
+	// token is that of the request (the annotation apps.scalableapp.dev/rotate) which the phase is about.
+	// +optional
+	Token string `json:"token,omitempty"`
+
+	// takenToken is that of the last rotation which the app's revision took up.
+	// +optional
+	TakenToken string `json:"takenToken,omitempty"`
+
+	// lastRotatedTime is when the last rotation came to its end.
+	// +optional
+	LastRotatedTime *metav1.Time `json:"lastRotatedTime,omitempty"`
+
+	// message says in words what is done or waited for.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// RotationStatus is what became of the last request for a rotation.
+type RotationStatus struct {
+	// handledRequest is the last request (the annotation apps.scalableapp.dev/rotate) that was taken up or refused.
+	// +optional
+	HandledRequest string `json:"handledRequest,omitempty"`
+
+	// refusedMessage says in words why it was refused.
+	// +optional
+	RefusedMessage string `json:"refusedMessage,omitempty"`
+}

@@ -53,10 +53,11 @@ type ExternalServiceSpec struct {
 // SessionRedisSpec are the settings of a Redis that keeps sessions.
 // +kubebuilder:validation:XValidation:rule="!has(self.memory) || self.persistence != 'Enabled' || quantity(string(self.storage.size)).compareTo(quantity(string(self.memory)).add(quantity(string(self.memory)))) >= 0",message="sessions.redis.storage.size must be at least twice sessions.redis.memory: the append-only file is rewritten beside the old one; raise storage.size or lower memory"
 type SessionRedisSpec struct {
-	// members is the number of Redis servers: 1, or 3 of which one is the master and the others replicas
-	// that stand by; then three Sentinels, in pods of their own, decide who is master.
+	// members is the number of Redis servers: 3, of which one is the master and the others replicas that
+	// stand by, while three Sentinels, in pods of their own, decide who is master; or 1, which is for a
+	// single machine: while it restarts nobody can log in.
 	// +optional
-	// +kubebuilder:default=1
+	// +kubebuilder:default=3
 	// +kubebuilder:validation:Enum=1;3
 	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="sessions.redis.members cannot go back to 1 on a live session store: a lone member has no way to take the sessions over; set it back to 3, or create a new ScalableApp with one member"
 	Members int32 `json:"members,omitempty"`

@@ -40,6 +40,17 @@ type ScalableAppStatus struct {
 	// +optional
 	Cache *RedisStatus `json:"cache,omitempty"`
 
+	// credentials are those that were rotated, or are being so.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Credentials []CredentialStatus `json:"credentials,omitempty"`
+
+	// rotation is what became of the last request for a rotation of credentials.
+	// +optional
+	Rotation *RotationStatus `json:"rotation,omitempty"`
+
 	// endpoints are the addresses of the stack inside the cluster.
 	// +optional
 	Endpoints EndpointsStatus `json:"endpoints,omitzero"`

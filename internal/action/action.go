@@ -48,6 +48,19 @@ func (a PoolerReconnect) String() string {
 	return fmt.Sprintf("reconnect pooler %s (%d pods): %s", a.Pooler, len(a.Addresses), a.Told)
 }
 
+// TellCredentials has a pod take up passwords that have changed in a Secret that it mounts: an annotation is
+// changed, and with that the kubelet looks at once, which it else would do within a minute or two.
+type TellCredentials struct {
+	Pod string
+	UID types.UID
+	// Generation is that of the passwords.
+	Generation int64
+}
+
+func (a TellCredentials) String() string {
+	return fmt.Sprintf("tell %s of the passwords of generation %d", a.Pod, a.Generation)
+}
+
 // Unlabel takes the label of the primary off a pod that is not the leader. It is done only if Patroni's leader
 // record still names another one.
 type Unlabel struct {

@@ -49,7 +49,7 @@ func (x *Executor) actions(ctx context.Context, app *v1alpha1.ScalableApp, list 
 			continue
 		}
 		switch a.(type) {
-		case action.PoolerReconnect, action.HandOverRedis, action.Unlabel, action.ReleaseLeader:
+		case action.PoolerReconnect, action.HandOverRedis, action.Unlabel, action.ReleaseLeader, action.TellCredentials:
 			errs = append(errs, fmt.Errorf("%s: %w", a, err)) // no change of the database, which has its tries counted
 		default:
 			errs = append(errs, &ActionError{Action: a, Err: err})
@@ -76,6 +76,8 @@ func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a acti
 		return x.switchover(ctx, app, a)
 	case action.RestartPostgres:
 		return x.restartPostgres(ctx, app, a)
+	case action.TellCredentials:
+		return x.tellCredentials(ctx, app, a)
 	case action.HandOverRedis:
 		return x.handOverRedis(ctx, app, a)
 	case action.PoolerReconnect:

@@ -12,6 +12,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
+	"github.com/scalableapp/scalableapp-operator/internal/rotation"
 )
 
 // bindingRoot is where the bindings are mounted, one directory for each: the form of the Service
@@ -33,9 +34,11 @@ func Bindings(in Input) []Object {
 
 func databaseBinding(in Input) []Object {
 	credentials := naming.DatabaseCredentials(in.App)
-	password := secretValue(in, credentials, keyAppPassword)
-	passwordRO := secretValue(in, credentials, keyAppROPassword)
-	if password == "" || passwordRO == "" {
+	file, err := RotationFile(in, credentials)
+	inUse := logins(rotation.App, file.Credentials[rotation.App].Second)
+	user, reader := inUse[0].Role, inUse[1].Role
+	password, passwordRO := secretValue(in, credentials, inUse[0].Key), secretValue(in, credentials, inUse[1].Key)
+	if err != nil || password == "" || passwordRO == "" {
 		return nil
 	}
 	// sslmode is said, because drivers differ in what they do without it.
@@ -51,7 +54,7 @@ func databaseBinding(in Input) []Object {
 	if wantsPooler(in.App) {
 		// Past the pooler, for what needs a session of its own: migrations, LISTEN, advisory locks.
 		values["host-direct"] = host
-		values["uri-direct"] = postgresURI(postgresUser, password, host, options(membersTLS(in)))
+		values["uri-direct"] = postgresURI(user, password, host, options(membersTLS(in)))
 		host = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadWrite))
 		hostRO = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadOnly))
 	}
@@ -60,13 +63,13 @@ func databaseBinding(in Input) []Object {
 		"host":        host,
 		"port":        strconv.Itoa(postgresPort),
 		"database":    postgresDatabase,
-		"username":    postgresUser,
+		"username":    user,
 		"password":    password,
-		"uri":         postgresURI(postgresUser, password, host, options(bindsTLS(in))),
+		"uri":         postgresURI(user, password, host, options(bindsTLS(in))),
 		"host-ro":     hostRO,
-		"username-ro": postgresReader,
+		"username-ro": reader,
 		"password-ro": passwordRO,
-		"uri-ro":      postgresURI(postgresReader, passwordRO, hostRO, options(bindsTLS(in))),
+		"uri-ro":      postgresURI(reader, passwordRO, hostRO, options(bindsTLS(in))),
 	})
 	if ca := secretValue(in, naming.DatabaseAuthority(in.App), keyAuthority); ca != "" && membersTLS(in) {
 		values[keyAuthority] = ca

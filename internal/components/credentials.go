@@ -23,6 +23,11 @@ const (
 	keyAppPassword         = "APP_PASSWORD"
 	keyAppROPassword       = "APP_RO_PASSWORD"
 	keyMonitorPassword     = "MONITOR_PASSWORD"
+	// Those of the second of each pair, from the first rotation on; see databaseRotation.
+	keyAppBPassword         = "APP_B_PASSWORD"
+	keyAppROBPassword       = "APP_RO_B_PASSWORD"
+	keyReplicationBPassword = "REPLICATION_B_PASSWORD"
+	keyRewindBPassword      = "REWIND_B_PASSWORD"
 	// Only there where there is, or was, a pooler.
 	keyPoolerPassword      = "POOLER_PASSWORD"
 	keyPoolerAdminPassword = "POOLER_ADMIN_PASSWORD"
@@ -33,16 +38,11 @@ const (
 // Observed must never lead to a password that can be guessed.
 const minEntropy = 32
 
-// Credentials are the Secrets with generated passwords: made once, and not again while they are there.
+// Credentials are the Secrets with generated passwords: made once, and exchanged only by a rotation.
 func Credentials(in Input) []Object {
 	var objects []Object
 	if wantsPostgres(in.App) {
-		keys := []string{keySuperuserPassword, keyReplicationPassword, keyRewindPassword, keyRestAPIPassword,
-			keyAppPassword, keyAppROPassword, keyMonitorPassword}
-		if wantsPooler(in.App) {
-			keys = append(keys, keyPoolerPassword, keyPoolerAdminPassword)
-		}
-		objects = append(objects, passwords(in, naming.ComponentDatabase, naming.DatabaseCredentials(in.App), keys...)...)
+		objects = append(objects, databaseCredentials(in)...)
 	}
 	for _, r := range redises(in.App) {
 		objects = append(objects, passwords(in, r.component, naming.RedisCredentials(r.name),
@@ -56,34 +56,48 @@ func Credentials(in Input) []Object {
 }
 
 // passwords is a Secret with passwords that do not exist yet. One that exists gets those that it lacks, which
-// came to be wanted later: then the whole of it is written, but only as it was seen, so that a view that lags
-// can replace none that is in use.
+// came to be wanted later.
 func passwords(in Input, component, name string, keys ...string) []Object {
-	if len(in.Observed.Entropy) < minEntropy {
+	data, missing, ok := withPasswords(in, name, keys...)
+	if !ok || !missing {
 		return nil
 	}
-	seen := in.Observed.Secret(name)
-	data, missing := make(map[string][]byte, len(keys)), false
-	if seen != nil {
+	return []Object{passwordSecret(in, component, name, data)}
+}
+
+// withPasswords is the content of a Secret and the passwords that it lacks. It is not ok without entropy.
+func withPasswords(in Input, name string, keys ...string) (data map[string][]byte, missing, ok bool) {
+	if len(in.Observed.Entropy) < minEntropy {
+		return nil, false, false
+	}
+	data = make(map[string][]byte, len(keys))
+	if seen := in.Observed.Secret(name); seen != nil {
 		maps.Copy(data, seen.Data)
 	}
 	for _, key := range keys {
 		if len(data[key]) == 0 {
-			data[key], missing = []byte(password(in.Observed.Entropy, name+"/"+key)), true
+			data[key], missing = newPassword(in, name, key), true
 		}
 	}
-	if !missing {
-		return nil
-	}
+	return data, missing, true
+}
+
+func newPassword(in Input, name, key string) []byte {
+	return []byte(password(in.Observed.Entropy, name+"/"+key))
+}
+
+// passwordSecret is a Secret with passwords. One that exists is written as a whole, but only as it was seen, so
+// that a view that lags can replace none that is in use.
+func passwordSecret(in Input, component, name string, data map[string][]byte) Object {
 	secret := corev1ac.Secret(name, in.App.Namespace).
 		WithLabels(labels(in.App, component)).
 		WithOwnerReferences(owner(in.App)).
 		WithType(corev1.SecretTypeOpaque).
 		WithData(data)
-	if seen != nil {
-		return []Object{{Intent: secret, IfVersion: seen.ResourceVersion}}
+	if seen := in.Observed.Secret(name); seen != nil {
+		return Object{Intent: secret, IfVersion: seen.ResourceVersion}
 	}
-	return []Object{{Intent: secret, Mode: Created}}
+	return Object{Intent: secret, Mode: Created}
 }
 
 // password derives a password of 128 bits. It is hexadecimal, so that it needs no escape in a URI, in a

@@ -39,7 +39,10 @@ func databaseConfig(in Input) Object {
 
 type object = map[string]any
 
-// patroniConfig is patroni.yml. It holds no password: those come from the environment.
+// replicators are the two roles that take turns in replicating.
+const replicators = postgresReplication + "," + postgresReplication + secondSuffix
+
+// patroniConfig is patroni.yml. It holds no password: those are in a file of their own (patroniAuthentication).
 func patroniConfig(app *v1alpha1.ScalableApp, bootstrap bool) string {
 	config := object{
 		"scope": naming.Database(app),
@@ -68,11 +71,13 @@ func patroniConfig(app *v1alpha1.ScalableApp, bootstrap bool) string {
 				// Patroni asks a replica for its position as the replication role, before it may promote it.
 				// By uid too: on kept volumes the role has an earlier app's password until a primary sets
 				// it, and without the answer there would never be one.
-				"local replication " + postgresReplication + " peer map=" + identMap,
-				"host replication " + postgresReplication + " all scram-sha-256",
+				"local replication " + replicators + " peer map=" + identMap,
+				"host replication " + replicators + " all scram-sha-256",
 				"host all all all scram-sha-256",
 			},
-			"pg_ident": []string{identMap + " postgres " + postgresReplication},
+			"pg_ident": []string{
+				identMap + " postgres " + postgresReplication, identMap + " postgres " + postgresReplication + secondSuffix,
+			},
 			"callbacks": object{
 				"on_start":       "/usr/local/bin/on-role-change",
 				"on_role_change": "/usr/local/bin/on-role-change",

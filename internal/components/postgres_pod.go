@@ -75,7 +75,7 @@ const DatabaseContainer = "postgres"
 
 // databaseTemplateVersion is raised when a change of the template is worth a restart of every database. Other
 // changes of a later operator are taken up by pods as they come: an upgrade of the operator restarts nothing.
-const databaseTemplateVersion = 2 // TLS, and pgBackRest beside PostgreSQL
+const databaseTemplateVersion = 3 // Patroni's passwords in a file, so that they can be exchanged
 
 // databaseShape is what a running pod is held against: the image and the version of the template. Settings
 // are Patroni's to change, and resources can change in a running pod.
@@ -144,8 +144,8 @@ func patroniProbe(path string, period, failures int32) *corev1ac.ProbeApplyConfi
 		WithPeriodSeconds(period).WithTimeoutSeconds(5).WithFailureThreshold(failures)
 }
 
-// postgresEnv is Patroni's environment and that of the image's sync-roles. The passwords that
-// sync-roles alone reads come from the mounted Secret, so they can change without a restart.
+// postgresEnv is Patroni's environment and that of the image's sync-roles. All passwords that are ever exchanged
+// come from the mounted Secret, so that they can change without a restart.
 func postgresEnv(in Input) []*corev1ac.EnvVarApplyConfiguration {
 	value := func(name, value string) *corev1ac.EnvVarApplyConfiguration {
 		return corev1ac.EnvVar().WithName(name).WithValue(value)
@@ -160,19 +160,20 @@ func postgresEnv(in Input) []*corev1ac.EnvVarApplyConfiguration {
 		field("PATRONI_KUBERNETES_POD_IP", "status.podIP"), // before those that refer to it
 		value("PATRONI_POSTGRESQL_CONNECT_ADDRESS", fmt.Sprintf("$(PATRONI_KUBERNETES_POD_IP):%d", postgresPort)),
 		value("PATRONI_RESTAPI_CONNECT_ADDRESS", fmt.Sprintf("$(PATRONI_KUBERNETES_POD_IP):%d", patroniPort)),
-		value("PATRONI_SUPERUSER_USERNAME", postgresSuperuser),
-		secretEnv("PATRONI_SUPERUSER_PASSWORD", secret, keySuperuserPassword),
-		value("PATRONI_REPLICATION_USERNAME", postgresReplication),
-		secretEnv("PATRONI_REPLICATION_PASSWORD", secret, keyReplicationPassword),
-		value("PATRONI_REWIND_USERNAME", postgresRewind),
-		secretEnv("PATRONI_REWIND_PASSWORD", secret, keyRewindPassword),
 		value("PATRONI_RESTAPI_USERNAME", patroniUser),
 		secretEnv("PATRONI_RESTAPI_PASSWORD", secret, keyRestAPIPassword),
 		value("BACKUP_STANZA", naming.Stanza(in.App)),
+		value("SUPERUSER_NAME", postgresSuperuser),
+		value("REPLICATION_NAME", postgresReplication),
+		value("REPLICATION_B_NAME", postgresReplication+secondSuffix),
+		value("REWIND_NAME", postgresRewind),
+		value("REWIND_B_NAME", postgresRewind+secondSuffix),
 		value("APP_DATABASE", postgresDatabase),
 		value("APP_OWNER", postgresOwner),
 		value("APP_USER", postgresUser),
+		value("APP_B_USER", postgresUser+secondSuffix),
 		value("APP_RO_USER", postgresReader),
+		value("APP_RO_B_USER", postgresReader+secondSuffix),
 		value("MONITOR_USER", postgresMonitor),
 	}
 }
@@ -180,7 +181,10 @@ func postgresEnv(in Input) []*corev1ac.EnvVarApplyConfiguration {
 func postgresVolumes(in Input) []*corev1ac.VolumeApplyConfiguration {
 	volume := corev1ac.Volume
 	return []*corev1ac.VolumeApplyConfiguration{
-		volume().WithName("config").WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(naming.DatabaseConfig(in.App))),
+		volume().WithName("config").WithProjected(corev1ac.ProjectedVolumeSource().WithDefaultMode(0o440).WithSources(
+			corev1ac.VolumeProjection().WithConfigMap(corev1ac.ConfigMapProjection().WithName(naming.DatabaseConfig(in.App))),
+			corev1ac.VolumeProjection().WithSecret(corev1ac.SecretProjection().WithName(naming.DatabaseCredentials(in.App)).
+				WithItems(corev1ac.KeyToPath().WithKey(keyAuthentication).WithPath(keyAuthentication))))),
 		volume().WithName("credentials").WithSecret(corev1ac.SecretVolumeSource().WithSecretName(naming.DatabaseCredentials(in.App))),
 		secretVolume("pgbackrest", naming.BackupConfig(in.App)),
 		secretVolume("pgbackrest-tls", naming.BackupTLS(in.App)),

@@ -1,9 +1,6 @@
 package components
 
 import (
-	"strconv"
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -93,14 +90,7 @@ func keptVolumes(in Input) []*corev1.PersistentVolumeClaim {
 
 // DatabaseVolumes are the claims that the StatefulSet makes or takes up: data-NAME-N.
 func DatabaseVolumes(in Input) []*corev1.PersistentVolumeClaim {
-	var volumes []*corev1.PersistentVolumeClaim
-	for _, claim := range in.Observed.Volumes {
-		ordinal, ok := strings.CutPrefix(claim.Name, dataVolume+"-"+naming.Database(in.App)+"-")
-		if _, err := strconv.Atoi(ordinal); ok && err == nil {
-			volumes = append(volumes, claim)
-		}
-	}
-	return volumes
+	return VolumesOf(in.Observed.Volumes, naming.Database(in.App))
 }
 
 // patroniRecords adopts the ConfigMaps that Patroni makes: the app owns them, and so do the volumes.

@@ -17,7 +17,7 @@ import (
 
 const (
 	redisPort = 6379
-	// redisUser is the app's user, redisMonitor that of the probes.
+	// redisUser is the app's user, redisMonitor that of the probes, the exporter and the operator.
 	redisUser    = "app"
 	redisMonitor = "monitor"
 	// redisMemoryPercent of the container's memory holds data; the rest is for buffers, fragmentation
@@ -29,6 +29,8 @@ const (
 	redisConfigDir  = "/etc/redis"
 	redisUsersDir   = "/etc/redis-users"
 	redisDataDir    = "/data"
+	redisSecretsDir = "/etc/redis-credentials"
+	redisMonitorDir = "/etc/redis-monitor"
 )
 
 // redis is one Redis of an app: the session store or the cache, which have opposite settings.
@@ -57,9 +59,7 @@ func redises(app *v1alpha1.ScalableApp) []redis {
 		if spec.Eviction == v1alpha1.SessionEvictionEvictIdle {
 			r.eviction = "volatile-lru"
 		}
-		if spec.Persistence != v1alpha1.PersistenceDisabled {
-			r.storage = &spec.Storage
-		}
+		r.storage = SessionsStorage(app)
 		out = append(out, r)
 	}
 	if c := app.Spec.Cache; c != nil && c.Redis != nil {
@@ -76,6 +76,14 @@ func redises(app *v1alpha1.ScalableApp) []redis {
 func sessionsRedis(app *v1alpha1.ScalableApp) *v1alpha1.SessionRedisSpec {
 	if s := app.Spec.Sessions; s != nil && s.Store != v1alpha1.SessionStoreExternal {
 		return s.Redis
+	}
+	return nil
+}
+
+// SessionsStorage is the volume that each member of the session store has; nil is none.
+func SessionsStorage(app *v1alpha1.ScalableApp) *v1alpha1.StorageSpec {
+	if spec := sessionsRedis(app); spec != nil && spec.Persistence != v1alpha1.PersistenceDisabled {
+		return &spec.Storage
 	}
 	return nil
 }
@@ -163,11 +171,12 @@ func redisUsers(in Input, r redis) []Object {
 
 // redisACL is the ACL file. @dangerous and @admin hold what harms other users of the instance or shows
 // its inside (FLUSHALL, KEYS, CONFIG, MONITOR, REPLICAOF, …). INFO is given back: clients and session
-// libraries ask it for the server's version and role.
+// libraries ask it for the server's version and role. The monitor has what the exporter asks for.
 func redisACL(app, monitor string) string {
 	return "user default off\n" +
 		"user " + redisUser + " on #" + app + " ~* &* +@all -@admin -@dangerous +info\n" +
-		"user " + redisMonitor + " on #" + monitor + " -@all +ping +info\n"
+		"user " + redisMonitor + " on #" + monitor + " -@all +ping +info" +
+		" +latency|latest +latency|histogram +slowlog|len +slowlog|get\n"
 }
 
 // redisHash is a password as the ACL file takes it, so that the file holds no password.

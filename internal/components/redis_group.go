@@ -184,10 +184,10 @@ func groupChecksum(in Input, r redis) string {
 func groupTemplate(in Input, r redis) *corev1ac.PodTemplateSpecApplyConfiguration {
 	return corev1ac.PodTemplateSpec().
 		WithLabels(labels(in.App, r.component)).
-		WithAnnotations(map[string]string{annotationConfig: groupChecksum(in, r)}).
+		WithAnnotations(map[string]string{annotationConfig: redisChecksum(in, r)}).
 		WithSpec(groupPod(in, r.component).
 			WithServiceAccountName(r.name).
-			WithContainers(memberContainer(in, r), roleContainer(in, r)).
+			WithContainers(memberContainer(in, r), roleContainer(in, r), redisExporter(in)).
 			WithVolumes(append(redisVolumes(r), runVolume(),
 				corev1ac.Volume().WithName("record").WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(naming.RedisRecord(r.name))),
 				corev1ac.Volume().WithName("token").WithProjected(corev1ac.ProjectedVolumeSource().WithSources(
@@ -245,23 +245,17 @@ func groupEnv(in Input, r redis) []*corev1ac.EnvVarApplyConfiguration {
 }
 
 func memberContainer(in Input, r redis) *corev1ac.ContainerApplyConfiguration {
-	return groupContainer(in, r, "redis", "node").
+	return groupContainer(in, r, RedisContainer, "node").
 		WithPorts(containerPort("redis", redisPort)).
-		WithResources(corev1ac.ResourceRequirements().
-			WithRequests(corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: r.memory}).
-			WithLimits(corev1.ResourceList{corev1.ResourceMemory: r.memory})).
+		WithResources(redisResources(r)).
 		WithLifecycle(corev1ac.Lifecycle().WithPreStop(corev1ac.LifecycleHandler().
 			WithExec(corev1ac.ExecAction().WithCommand("redis-ha", "stop")))).
 		// A large append-only file takes minutes to load; meanwhile the answer is LOADING, which is alive.
 		WithStartupProbe(haProbe("alive", 1, 60)).
 		WithLivenessProbe(haProbe("alive", 10, 3)).
 		WithReadinessProbe(haProbe("ready", 5, 2)).
-		WithVolumeMounts(
-			mount("config", redisConfigDir).WithReadOnly(true),
-			mount("users", redisUsersDir).WithReadOnly(true),
-			mount("record", redisRecordDir).WithReadOnly(true),
-			mount("run", redisRunDir),
-			mount(dataVolume, redisDataDir))
+		WithVolumeMounts(redisMounts()...).
+		WithVolumeMounts(readOnly("record", redisRecordDir), mount("run", redisRunDir))
 }
 
 // roleContainer keeps the label of the master's pod. It alone has the token.

@@ -30,70 +30,87 @@ func redisStatefulSet(in Input, r redis) Object {
 		WithReplicas(r.members).
 		WithServiceName(r.name).
 		WithPodManagementPolicy(appsv1.ParallelPodManagement).
-		WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.RollingUpdateStatefulSetStrategyType)).
+		// The operator restarts members: who is master decides the order, and a template of a later operator is
+		// no reason (internal/redistopology).
+		WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType)).
 		WithSelector(matchLabels(selector)).
 		WithTemplate(redisTemplate(in, r))
 	if r.storage != nil {
-		spec.WithPersistentVolumeClaimRetentionPolicy(dataRetention(r.storage.OnDelete)).
-			WithVolumeClaimTemplates(dataClaim(*r.storage, labels(in.App, r.component)))
+		storage := *r.storage
+		// The template of the volumes cannot be changed: until the set is made anew it stays as it is.
+		if size, there := templateSize(in, r.name); there {
+			storage.Size = size
+		}
+		spec.WithPersistentVolumeClaimRetentionPolicy(dataRetention(storage.OnDelete)).
+			WithVolumeClaimTemplates(dataClaim(storage, labels(in.App, r.component)))
 	}
-	object := Object{Intent: appsv1ac.StatefulSet(r.name, in.App.Namespace).
+	return Object{Intent: appsv1ac.StatefulSet(r.name, in.App.Namespace).
 		WithLabels(labels(in.App, r.component)).
 		WithOwnerReferences(owner(in.App)).
 		WithSpec(spec)}
-	if r.members > 1 {
-		// Who is master decides the order of restarts, and that only the operator knows.
-		spec.WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType))
-	}
-	return object
 }
 
 func redisTemplate(in Input, r redis) *corev1ac.PodTemplateSpecApplyConfiguration {
 	if r.members > 1 {
 		return groupTemplate(in, r)
 	}
-	// Neither file is read again while Redis runs. The passwords are not part of the checksum: they are
-	// made once, and a new pair does not have to cost a restart.
-	config := checksum(r.config() + redisACL("", ""))
 	return corev1ac.PodTemplateSpec().
 		WithLabels(labels(in.App, r.component)).
-		WithAnnotations(map[string]string{annotationConfig: config}).
+		WithAnnotations(map[string]string{annotationConfig: redisChecksum(in, r)}).
 		WithSpec(corev1ac.PodSpec().
 			WithAutomountServiceAccountToken(false).
 			WithEnableServiceLinks(false).
 			WithTerminationGracePeriodSeconds(redisGraceSeconds).
 			WithSecurityContext(dataPodSecurity()).
-			WithContainers(redisContainer(in, r)).
+			WithContainers(redisContainer(in, r), redisExporter(in)).
 			WithVolumes(redisVolumes(r)...))
 }
 
-func redisContainer(in Input, r redis) *corev1ac.ContainerApplyConfiguration {
-	mount := func(name, path string, readOnly bool) *corev1ac.VolumeMountApplyConfiguration {
-		m := corev1ac.VolumeMount().WithName(name).WithMountPath(path)
-		if readOnly {
-			m.WithReadOnly(true)
-		}
-		return m
+// redisChecksum is over what the user chose: neither another wording of a later operator nor a new password
+// restarts a Redis.
+func redisChecksum(in Input, r redis) string {
+	if r.members > 1 {
+		return groupChecksum(in, r)
 	}
+	return checksum(r.config() + firstACL)
+}
+
+// firstACL is a part of the checksum of lone members since the first operator, and stays what it was then: with
+// another text all of them would be restarted.
+const firstACL = "user default off\nuser app on # ~* &* +@all -@admin -@dangerous +info\nuser monitor on # -@all +ping +info\n"
+
+// RedisContainer is the name of the container that runs Redis.
+const RedisContainer = "redis"
+
+func redisContainer(in Input, r redis) *corev1ac.ContainerApplyConfiguration {
 	return corev1ac.Container().
-		WithName("redis").
+		WithName(RedisContainer).
 		WithImage(in.Images.Redis).
 		WithCommand("redis-server", redisConfigDir+"/"+redisConfigFile).
 		WithPorts(containerPort("redis", redisPort)).
 		WithEnv(secretEnv("REDISCLI_AUTH", naming.RedisCredentials(r.name), keyMonitorPassword)).
-		WithResources(corev1ac.ResourceRequirements().
-			WithRequests(corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: r.memory}).
-			WithLimits(corev1.ResourceList{corev1.ResourceMemory: r.memory})).
+		WithResources(redisResources(r)).
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithSecurityContext(dataContainerSecurity()).
 		// A large append-only file takes minutes to load; meanwhile the answer is LOADING, which is alive.
 		WithStartupProbe(redisProbe(redisAlive, 1, 60)).
 		WithLivenessProbe(redisProbe(redisAlive, 10, 3)).
 		WithReadinessProbe(redisProbe(redisReady, 5, 2)).
-		WithVolumeMounts(
-			mount("config", redisConfigDir, true),
-			mount("users", redisUsersDir, true),
-			mount(dataVolume, redisDataDir, false))
+		WithVolumeMounts(redisMounts()...)
+}
+
+func redisResources(r redis) *corev1ac.ResourceRequirementsApplyConfiguration {
+	return corev1ac.ResourceRequirements().
+		WithRequests(corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: r.memory}).
+		WithLimits(corev1.ResourceList{corev1.ResourceMemory: r.memory})
+}
+
+// redisMounts are what every Redis has, alone or not.
+func redisMounts() []*corev1ac.VolumeMountApplyConfiguration {
+	return []*corev1ac.VolumeMountApplyConfiguration{
+		readOnly("config", redisConfigDir), readOnly("users", redisUsersDir), readOnly("credentials", redisSecretsDir),
+		mount(dataVolume, redisDataDir),
+	}
 }
 
 func redisProbe(script string, period, failures int32) *corev1ac.ProbeApplyConfiguration {
@@ -109,6 +126,7 @@ func redisVolumes(r redis) []*corev1ac.VolumeApplyConfiguration {
 		corev1ac.Volume().WithName("users").WithSecret(corev1ac.SecretVolumeSource().
 			WithSecretName(naming.RedisUsers(r.name))),
 	}
+	volumes = append(volumes, redisSecrets(r)...)
 	if r.storage == nil {
 		volumes = append(volumes, corev1ac.Volume().WithName(dataVolume).WithEmptyDir(corev1ac.EmptyDirVolumeSource()))
 	}

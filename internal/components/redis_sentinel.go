@@ -10,6 +10,7 @@ import (
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
+	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
@@ -52,7 +53,7 @@ func RedisNames(in Input) []string {
 	return names
 }
 
-// RedisGroup is a Redis of several members, in the words that a decision about it needs.
+// RedisGroup is a Redis, of one member or several, in the words that a decision about it needs.
 type RedisGroup struct {
 	// Name is the StatefulSet's, and the master's name among the Sentinels.
 	Name string
@@ -62,21 +63,27 @@ type RedisGroup struct {
 	Members int32
 	// Hosts are the addresses that the members know each other by, by the pod's name.
 	Hosts map[string]string
+	// Storage is the volume that each member shall have; nil is none.
+	Storage *v1alpha1.StorageSpec
 }
 
-// RedisGroups are the Redis of several members that the app wants.
+// RedisGroups are the Redis that the app wants, but for those of several members whose addresses are not known
+// yet.
 func RedisGroups(in Input) []RedisGroup {
 	var groups []RedisGroup
 	for _, r := range redises(in.App) {
+		group := RedisGroup{Name: r.name, Component: r.component, Sentinel: r.sentinel, Members: r.members,
+			Storage: r.storage, Hosts: map[string]string{}}
+		known := true
 		if r.members > 1 {
-			group := RedisGroup{Name: r.name, Component: r.component, Sentinel: r.sentinel, Members: r.members, Hosts: map[string]string{}}
-			addresses, known := r.addresses(in)
+			var addresses groupAddresses
+			addresses, known = r.addresses(in)
 			for i, host := range addresses.members {
 				group.Hosts[naming.RedisPod(r.name, int32(i))] = host
 			}
-			if known {
-				groups = append(groups, group)
-			}
+		}
+		if known {
+			groups = append(groups, group)
 		}
 	}
 	return groups
@@ -88,11 +95,11 @@ func (g RedisGroup) Outdated(in Input, pod *corev1.Pod) bool {
 		if r.name != g.Name {
 			continue
 		}
-		if pod.Annotations[annotationConfig] != groupChecksum(in, r) {
+		if pod.Annotations[annotationConfig] != redisChecksum(in, r) {
 			return true
 		}
 		for _, c := range pod.Spec.Containers {
-			if c.Name == "redis" && c.Image != in.Images.Redis {
+			if c.Name == RedisContainer && c.Image != in.Images.Redis {
 				return true
 			}
 		}
@@ -100,8 +107,8 @@ func (g RedisGroup) Outdated(in Input, pod *corev1.Pod) bool {
 	return false
 }
 
-// Alone says whether a member was started as the only one: the others cannot follow it.
-func (g RedisGroup) Alone(pod *corev1.Pod) bool { return alone(pod) }
+// Alone says whether one of several members was started as the only one: the others cannot follow it.
+func (g RedisGroup) Alone(pod *corev1.Pod) bool { return g.Members > 1 && alone(pod) }
 
 // alone says whether a member was started as the only one: nobody in it keeps the label of its role.
 func alone(pod *corev1.Pod) bool {

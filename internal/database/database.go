@@ -107,6 +107,8 @@ type Volume struct {
 	Name string
 	// Requested is what the claim asks for, Wanted what the spec asks for, Capacity what it has.
 	Requested, Wanted, Capacity resource.Quantity
+	// Fixed is why it cannot grow, known beforehand; "" is nothing.
+	Fixed string
 	// Trouble is why it does not grow, in the words of who tried; "" is nothing.
 	Trouble string
 }

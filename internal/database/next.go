@@ -135,6 +135,11 @@ func (m Member) words() string {
 
 // growVolumes comes first, and needs no member to run: a full volume may be why none does.
 func (s *Snapshot) growVolumes(d *Decision) bool {
+	if v := s.fixedVolume(); v != nil {
+		d.Kind, d.Target, d.Lasting = KindGrowVolume, v.Name, true
+		d.Reason = fmt.Sprintf("%s cannot grow from %s to %s: %s", v.Name, v.Requested.String(), v.Wanted.String(), v.Fixed)
+		return false // no volume is touched; everything else goes on
+	}
 	for _, v := range s.Volumes {
 		switch {
 		case v.Requested.Cmp(v.Wanted) < 0:
@@ -151,9 +156,22 @@ func (s *Snapshot) growVolumes(d *Decision) bool {
 	return false
 }
 
+// fixedVolume is a volume that is to grow and cannot, nil if there is none.
+func (s *Snapshot) fixedVolume() *Volume {
+	for i := range s.Volumes {
+		if v := &s.Volumes[i]; v.Fixed != "" && v.Requested.Cmp(v.Wanted) < 0 {
+			return v
+		}
+	}
+	return nil
+}
+
 // renewSet makes the StatefulSet anew once all volumes ask for the wanted size: its template of volumes, which
 // new members follow, cannot be changed. Its pods stay.
 func (s *Snapshot) renewSet(d *Decision) bool {
+	if s.fixedVolume() != nil {
+		return false
+	}
 	if s.Set == nil || len(s.Volumes) == 0 || s.Set.VolumeSize.Cmp(s.Volumes[0].Wanted) == 0 {
 		d.KeepVolumeSize = false
 		return false

@@ -149,6 +149,10 @@ func TestNext(t *testing.T) {
 			s.Set.VolumeSize = resource.MustParse("1Gi")
 		}, StateSettled, []string{"delete StatefulSet  and leave its pods"}, "made anew"},
 
+		{"a volume that cannot grow is not touched, and the rest goes on", func(s *Snapshot) {
+			s.Volumes[0].Wanted, s.Volumes[0].Fixed = resource.MustParse("2Gi"), "its class does not let it"
+		}, StateSettled, nil, "data-db-0 cannot grow from 1Gi to 2Gi: its class does not let it"},
+
 		{"fewer members, the primary stays", func(s *Snapshot) { s.Instances = 2 }, StateChanging, nil, ""},
 		{"fewer members, the primary is among those that go", func(s *Snapshot) { s.Instances = 2; lead(s, 2) },
 			StateChanging, []string{"switch over from db-2 to db-1: db-2 is among the members that go"}, ""},

@@ -34,6 +34,7 @@ func Between(before, after v1alpha1.ScalableAppStatus) []Event {
 	var events []Event
 	events = append(events, rollout(before.Rollout, after.Rollout)...)
 	events = append(events, conditions(before.Conditions, after.Conditions)...)
+	events = append(events, rotations(before, after)...)
 	return append(events, primary(before.Database, after.Database)...)
 }
 
@@ -164,4 +165,27 @@ func orNothing(revision string) string {
 		return "nothing"
 	}
 	return revision
+}
+
+// rotations are the beginnings and ends of rotations, and requests for some that were refused.
+func rotations(before, after v1alpha1.ScalableAppStatus) []Event {
+	var events []Event
+	for _, c := range after.Credentials {
+		i := slices.IndexFunc(before.Credentials, func(old v1alpha1.CredentialStatus) bool { return old.Name == c.Name })
+		was := v1alpha1.CredentialStatus{}
+		if i >= 0 {
+			was = before.Credentials[i]
+		}
+		switch {
+		case was.Phase == c.Phase && was.Token == c.Token:
+		case c.Phase == "Preparing":
+			events = append(events, normal("RotationStarted", "Rotate", "the credentials %s are rotated (%s)", c.Name, c.Token))
+		case c.Phase == "Done" && i >= 0:
+			events = append(events, normal("RotationCompleted", "Rotate", "the credentials %s are rotated (%s): the old ones are let in nowhere", c.Name, c.Token))
+		}
+	}
+	if r := after.Rotation; r != nil && r.RefusedMessage != "" && (before.Rotation == nil || *before.Rotation != *r) {
+		events = append(events, warning("RotationRefused", "Rotate", "%s", r.RefusedMessage))
+	}
+	return events
 }

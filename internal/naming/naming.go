@@ -94,6 +94,15 @@ const (
 	AnnotationBackup = "apps.scalableapp.dev/backup"
 	// AnnotationBackupReport on the ConfigMap of the backups is what the backup agent says of them, as JSON.
 	AnnotationBackupReport = "apps.scalableapp.dev/backup-report"
+	// AnnotationRotate on a ScalableApp asks for new passwords: NAME[,NAME]:TOKEN with names out of
+	// internal/rotation, for example "app,replication:2026-11". Each token is carried out once for each name
+	// (status.credentials), or refused (status.rotation).
+	AnnotationRotate = "apps.scalableapp.dev/rotate"
+	// AnnotationCredentials on a pod is the generation of the passwords that it is to take up. That it changes
+	// has the kubelet look at the pod, and so at its mounted Secrets, at once.
+	AnnotationCredentials = "apps.scalableapp.dev/credentials"
+	// AnnotationCredentialsReport on a pod of the database is what its member says of them, as JSON.
+	AnnotationCredentialsReport = "apps.scalableapp.dev/credentials-report"
 	// AnnotationMigrated on a ControllerRevision says that its migration has succeeded.
 	AnnotationMigrated = "apps.scalableapp.dev/migrated"
 )

@@ -59,12 +59,13 @@ type RenewalReader interface {
 
 // Observe makes the snapshot of one app.
 func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*state.Observed, error) {
-	seen := &state.Observed{Now: o.Now(), Entropy: make([]byte, 256), StorageClasses: map[string]bool{}, Warnings: map[string]string{}}
+	seen := &state.Observed{Now: o.Now(), Entropy: make([]byte, 256), StorageClasses: map[string]bool{}, Warnings: map[string]string{},
+		FixedVolumes: map[string]string{}}
 	if _, err := rand.Read(seen.Entropy); err != nil {
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
 	for _, read := range []func(context.Context, *v1alpha1.ScalableApp, *state.Observed) error{
-		o.gateways, o.children, o.config, o.external, o.backupStore, o.source, o.storageClasses, o.warnings, o.redis, o.gates,
+		o.gateways, o.children, o.config, o.external, o.backupStore, o.source, o.storageClasses, o.fixedVolumes, o.warnings, o.redis, o.gates,
 	} {
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err

@@ -165,10 +165,16 @@ func (o *Observer) warnings(ctx context.Context, _ *v1alpha1.ScalableApp, seen *
 		}
 	}
 	for _, volume := range seen.Volumes {
-		if volume.Status.Phase == corev1.ClaimPending {
-			if err := o.warning(ctx, seen, "PersistentVolumeClaim", volume); err != nil {
-				return err
-			}
+		var err error
+		switch {
+		case volume.Status.Phase == corev1.ClaimPending:
+			err = o.warning(ctx, seen, "PersistentVolumeClaim", volume)
+		case grows(volume):
+			// What was said of it before it was bound is over.
+			err = o.warning(ctx, seen, "PersistentVolumeClaim", volume, "VolumeResizeFailed", "FileSystemResizeFailed")
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -178,8 +184,8 @@ func lacksPods(set *appsv1.StatefulSet) bool {
 	return set.Spec.Replicas != nil && set.Status.Replicas < *set.Spec.Replicas
 }
 
-// warning asks for the last warning about an object.
-func (o *Observer) warning(ctx context.Context, seen *state.Observed, kind string, object client.Object) error {
+// warning asks for the last warning about an object; if reasons are given, the last one of these.
+func (o *Observer) warning(ctx context.Context, seen *state.Observed, kind string, object client.Object, reasons ...string) error {
 	list := &corev1.EventList{}
 	err := o.Live.List(ctx, list, client.InNamespace(object.GetNamespace()),
 		client.MatchingFields{"involvedObject.uid": string(object.GetUID()), "type": corev1.EventTypeWarning}, client.Limit(50))
@@ -188,6 +194,9 @@ func (o *Observer) warning(ctx context.Context, seen *state.Observed, kind strin
 	}
 	var last *corev1.Event
 	for i := range list.Items {
+		if len(reasons) > 0 && !slices.Contains(reasons, list.Items[i].Reason) {
+			continue
+		}
 		if last == nil || lastSeen(&list.Items[i]).After(lastSeen(last).Time) {
 			last = &list.Items[i]
 		}

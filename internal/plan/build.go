@@ -42,6 +42,7 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	b.decideRollout()
 	b.in.Rollout = b.decision.Status
 	b.decideDatabase()
+	b.decideRotations()
 	p := Plan{Status: status.Build(b.statusInput()), Wake: b.wake()}
 	p.Events = events.Between(app.Status, p.Status)
 	if b.in.Nudge = b.nudge(p.Status); b.in.Nudge != "" && (p.Wake == 0 || p.Wake > lookAgain) {
@@ -55,6 +56,8 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 		return p
 	}
 	p.Objects = b.objects()
+	p.Objects = append(p.Objects, b.rotationObjects(p.Objects)...)
+	p.Actions = append(p.Actions, b.rotationActions()...)
 	p.Deletions = b.deletions(p.Objects)
 	redis, wake := b.redisActions()
 	if p.Actions = append(p.Actions, redis...); wake > 0 && (p.Wake == 0 || p.Wake > wake) {
@@ -89,12 +92,18 @@ type builder struct {
 	undone    string
 	decision  rollout.Decision
 	database  *database.Decision
+	rotations rotations
 }
 
 // chooseTarget finds the revision that shall serve: the one that the spec asks for, unless it has
 // been undone.
 func (b *builder) chooseTarget() {
-	wanted, err := revision.Of(b.app, b.seen.Config)
+	taken, err := components.TakenRotations(b.in)
+	if err != nil {
+		b.targetErr = err
+		return
+	}
+	wanted, err := revision.OfRotation(b.app, b.seen.Config, taken)
 	if err != nil {
 		b.targetErr = err
 		return
@@ -145,8 +154,9 @@ func (b *builder) desired() int32 {
 func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec.Paused }
 
 func (b *builder) statusInput() status.Input {
+	change, trouble := b.redisChange()
 	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision,
-		Database: b.database, RedisChange: b.redisChange()}
+		Database: b.database, RedisChange: change, RedisTrouble: trouble, Rotation: b.rotations.Rotation}
 }
 
 func (b *builder) decideRollout() {
@@ -281,10 +291,16 @@ func (b *builder) wake() time.Duration {
 	if renew := components.RenewCertificates(b.in); renew > 0 && (wake == 0 || renew < wake) {
 		wake = renew
 	}
-	polls := waits || len(b.seen.Warnings) > 0 || missing || b.missingClass() || noRoutes ||
+	polls := waits || len(b.seen.Warnings) > 0 || len(b.seen.FixedVolumes) > 0 || missing || b.missingClass() || noRoutes ||
 		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret()
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
+	}
+	for _, d := range b.rotations.Decisions {
+		if d.Wake > 0 && (wake == 0 || wake > d.Wake) {
+			wake = d.Wake
+		}
+		polls = polls || d.Record.Step != ""
 	}
 	if b.database != nil && b.database.Wake > 0 && (wake == 0 || wake > b.database.Wake) {
 		wake = b.database.Wake

@@ -109,7 +109,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 
 func (b *builder) volume(claim *corev1.PersistentVolumeClaim, wanted resource.Quantity) database.Volume {
 	v := database.Volume{
-		Name: claim.Name, Wanted: wanted,
+		Name: claim.Name, Wanted: wanted, Fixed: b.seen.FixedVolumes[claim.Name],
 		Requested: claim.Spec.Resources.Requests[corev1.ResourceStorage], Capacity: claim.Status.Capacity[corev1.ResourceStorage],
 	}
 	if v.Capacity.Cmp(v.Requested) < 0 {

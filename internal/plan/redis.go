@@ -20,19 +20,17 @@ const (
 	redisLook = 30 * time.Second
 )
 
-// redisActions are what is done to the Redis of several members, and when to look at them again. At most one
-// thing at a time, and none while traffic moves.
+// redisActions are what is done to the Redis that the app wants, and when to look at them again. At most one
+// thing at a time, and no member is restarted while traffic moves.
 func (b *builder) redisActions() ([]action.Action, time.Duration) {
 	var wake time.Duration
 	if len(b.seen.Redis) > 0 {
 		wake = redisLook
 	}
 	for _, group := range components.RedisGroups(b.in) {
-		if b.shifting() {
-			break
-		}
 		step := redistopology.Next(b.redisSeen(group))
-		if step.Why == "" {
+		volumes := step.Kind == redistopology.Grow || step.Kind == redistopology.Renew
+		if step.Why == "" || b.shifting() && !volumes {
 			continue
 		}
 		if step.Kind == redistopology.Nothing {
@@ -45,19 +43,28 @@ func (b *builder) redisActions() ([]action.Action, time.Duration) {
 	return nil, wake
 }
 
-// redisChange is what is still to be done to each Redis of several members, in words.
-func (b *builder) redisChange() map[string]string {
-	change := map[string]string{}
+// redisChange is what is still to be done to each Redis, and what keeps its volumes from growing, in words.
+func (b *builder) redisChange() (change, trouble map[string]string) {
+	change, trouble = map[string]string{}, map[string]string{}
 	for _, group := range components.RedisGroups(b.in) {
-		if step := redistopology.Next(b.redisSeen(group)); step.Why != "" {
+		seen := b.redisSeen(group)
+		if step := redistopology.Next(seen); step.Why != "" {
 			change[group.Name] = step.Why
 		}
+		if words := redistopology.Trouble(seen); words != "" {
+			trouble[group.Name] = words
+		}
 	}
-	return change
+	return change, trouble
 }
 
 func (b *builder) redisAction(group components.RedisGroup, step redistopology.Step) action.Action {
 	switch step.Kind {
+	case redistopology.Grow:
+		return action.GrowVolume{Claim: step.Member, Size: group.Storage.Size}
+	case redistopology.Renew:
+		set := b.seen.StatefulSet(group.Name)
+		return action.OrphanSet{Name: set.Name, UID: set.UID, ResourceVersion: set.ResourceVersion}
 	case redistopology.Restart:
 		for _, pod := range b.redisPods(group.Component) {
 			if pod.Name == step.Member {
@@ -65,21 +72,25 @@ func (b *builder) redisAction(group components.RedisGroup, step redistopology.St
 			}
 		}
 	case redistopology.Handover:
-		a := action.HandOverRedis{
-			Name: group.Name, Pod: step.Member, Secret: naming.RedisReplication(group.Name), Why: step.Why, Hosts: group.Hosts,
-			Members: map[string]string{}, Sentinels: map[string]string{},
-		}
-		for _, pod := range b.redisPods(group.Component) {
-			a.Members[pod.Name] = components.RedisAddress(pod)
-		}
-		for _, pod := range b.redisPods(group.Sentinel) {
-			if status.Serving(pod) {
-				a.Sentinels[pod.Name] = components.SentinelAddress(pod)
-			}
-		}
-		return a
+		return b.handOver(group, step)
 	}
 	return nil
+}
+
+func (b *builder) handOver(group components.RedisGroup, step redistopology.Step) action.Action {
+	a := action.HandOverRedis{
+		Name: group.Name, Pod: step.Member, Secret: naming.RedisReplication(group.Name), Why: step.Why, Hosts: group.Hosts,
+		Members: map[string]string{}, Sentinels: map[string]string{},
+	}
+	for _, pod := range b.redisPods(group.Component) {
+		a.Members[pod.Name] = components.RedisAddress(pod)
+	}
+	for _, pod := range b.redisPods(group.Sentinel) {
+		if status.Serving(pod) {
+			a.Sentinels[pod.Name] = components.SentinelAddress(pod)
+		}
+	}
+	return a
 }
 
 func (b *builder) redisPods(component string) []*corev1.Pod {
@@ -105,6 +116,7 @@ func (b *builder) redisSeen(group components.RedisGroup) redistopology.Group {
 			})
 		}
 	}
+	b.redisVolumes(group, &g)
 	if asked != nil {
 		agree := 0
 		for _, said := range asked.Sentinels {
@@ -115,4 +127,22 @@ func (b *builder) redisSeen(group components.RedisGroup) redistopology.Group {
 		g.Quorum = agree > 0
 	}
 	return g
+}
+
+// redisVolumes are the volumes of the members.
+func (b *builder) redisVolumes(group components.RedisGroup, g *redistopology.Group) {
+	if group.Storage == nil {
+		return
+	}
+	for _, claim := range components.VolumesOf(b.seen.Volumes, group.Name) {
+		v := b.volume(claim, group.Storage.Size)
+		g.Volumes = append(g.Volumes, redistopology.Volume{Name: v.Name, Requested: v.Requested, Wanted: v.Wanted,
+			Capacity: v.Capacity, Fixed: v.Fixed, Trouble: v.Trouble})
+	}
+	if set := b.seen.StatefulSet(group.Name); set != nil {
+		for _, claim := range set.Spec.VolumeClaimTemplates {
+			size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+			g.OldSet = size.Cmp(group.Storage.Size) != 0
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,6 +66,10 @@ func (s *story) pass() Plan {
 		s.Delete(child.Kind, child.Name)
 	}
 	for _, a := range p.Actions {
+		if a, ok := a.(action.TellCredentials); ok {
+			pod := s.Children["Pod/"+a.Pod]
+			pod.SetAnnotations(merged(pod.GetAnnotations(), naming.AnnotationCredentials, strconv.FormatInt(a.Generation, 10)))
+		}
 		if a, ok := a.(action.PoolerReconnect); ok {
 			metav1.SetMetaDataAnnotation(&s.Children["Deployment/"+a.Pooler].(*appsv1.Deployment).ObjectMeta, naming.AnnotationPoolerTold, a.Told)
 		}

@@ -1,6 +1,6 @@
-// Package redistopology decides what is done next to a Redis of several members: which one is restarted for
-// new settings, and when the master hands over first. One thing at a time, out of what is seen alone, so that a
-// pass that was cut short is followed by one that goes on.
+// Package redistopology decides what is done next to a Redis of one member or several: which volume grows, which
+// member is restarted for new settings, and when the master hands over first. One thing at a time, out of what is
+// seen alone, so that a pass that was cut short is followed by one that goes on.
 package redistopology
 
 import (
@@ -32,6 +32,10 @@ type Group struct {
 	Members []Member
 	// Quorum says that the Sentinels can replace a master.
 	Quorum bool
+	// Volumes are those of the members.
+	Volumes []Volume
+	// OldSet says that the StatefulSet is there with another size of volumes than is wanted.
+	OldSet bool
 }
 
 // Kind is what is done.
@@ -45,20 +49,28 @@ const (
 	Restart
 	// Handover has the master hand over to a replica.
 	Handover
+	// Grow has a volume claim ask for more.
+	Grow
+	// Renew makes the StatefulSet anew around its pods.
+	Renew
 )
 
 // Step is what is done next.
 type Step struct {
 	Kind Kind
-	// Member is whom it is done to.
+	// Member is whom it is done to: a pod, or a volume claim.
 	Member string
 	// Why says in words what for, or what is waited for.
 	Why string
 }
 
-// Next is the next step. A member that is stuck with old settings is restarted first, for it cannot become
-// well; otherwise all must be well before one is taken away, replicas before the master.
+// Next is the next step. Volumes come first and need no member to run: a full one may be why none does. A member
+// that is stuck with old settings is restarted next, for it cannot become well; otherwise all must be well before
+// one is taken away, replicas before the master.
 func Next(g Group) Step {
+	if step := growVolumes(g); step.Kind != Nothing {
+		return step
+	}
 	if !slices.ContainsFunc(g.Members, func(m Member) bool { return m.Outdated || m.Alone }) {
 		return Step{}
 	}
@@ -81,6 +93,9 @@ func Next(g Group) Step {
 		}
 	}
 	for _, m := range g.Members {
+		if m.Outdated && g.Wanted == 1 {
+			return Step{Kind: Restart, Member: m.Name, Why: "new settings, and nobody else is there to take over"}
+		}
 		if m.Outdated && g.Quorum {
 			return Step{Kind: Handover, Member: m.Name, Why: "the master is the last one with old settings"}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // group is a Redis in words: each member is its name, then m (master), r (replica), o (old settings),
@@ -16,6 +18,25 @@ func group(words ...string) Group {
 		g.Members = append(g.Members, Member{
 			Name: name, Master: has("m"), Ready: !has("n"), Running: true, Outdated: has("o"), Terminating: has("t"), Alone: has("a"),
 		})
+	}
+	return g
+}
+
+// lone is a Redis of one member, in the same words.
+func lone(words ...string) Group {
+	g := group(words...)
+	g.Wanted, g.Quorum = 1, false
+	return g
+}
+
+// volumes are those of a group, each as REQUESTED/CAPACITY with the word fixed if it cannot grow; 2Gi is wanted.
+func volumes(g Group, oldSet bool, words ...string) Group {
+	g.OldSet = oldSet
+	for i, word := range words {
+		sizes, fixed, _ := strings.Cut(word, " ")
+		requested, capacity, _ := strings.Cut(sizes, "/")
+		g.Volumes = append(g.Volumes, Volume{Name: fmt.Sprintf("data-%d", i), Wanted: resource.MustParse("2Gi"),
+			Requested: resource.MustParse(requested), Capacity: resource.MustParse(capacity), Fixed: fixed})
 	}
 	return g
 }
@@ -45,12 +66,37 @@ func TestNext(t *testing.T) {
 		{"but not beside one that ends", group("0:m", "1:rt", "2:rno"), Nothing, "", "1 ends"},
 		{"the lone one waits for the others", group("0:mao"), Nothing, "", "0 of 2 other members run; 0 is restarted as one of them after that"},
 		{"the lone one becomes one of several", group("0:mao", "1:rn", "2:rn"), Restart, "0", "it becomes one of several"},
+		{"a lone one is restarted", lone("0:mo"), Restart, "0", "new settings, and nobody else is there to take over"},
+		{"a lone one that is well", lone("0:m"), Nothing, "", ""},
+		{"a lone one that is stuck", lone("0:no"), Restart, "0", "it does not become ready with its old settings"},
+		{"a lone one that ends is waited for", lone("0:ot"), Nothing, "", "0 ends"},
+		{"volumes first, whoever runs", volumes(group("0:mo", "1:rn"), true, "1Gi/1Gi", "1Gi/1Gi"), Grow, "data-0", "it grows from 1Gi to 2Gi"},
+		{"each of them", volumes(group("0:m", "1:r", "2:r"), true, "2Gi/2Gi", "1Gi/1Gi"), Grow, "data-1", "it grows from 1Gi to 2Gi"},
+		{"then the set", volumes(lone("0:m"), true, "2Gi/1Gi"), Renew, "", "the StatefulSet is made anew with the new size of volumes; its pods stay"},
+		{"once made anew", volumes(lone("0:m"), false, "2Gi/2Gi"), Nothing, "", ""},
+		{"a larger volume that was kept is left", volumes(lone("0:m"), false, "3Gi/3Gi"), Nothing, "", ""},
+		{"one that cannot grow: none is touched", volumes(group("0:m", "1:r", "2:r"), true, "1Gi/1Gi", "1Gi/1Gi fixed"), Nothing, "", ""},
+		{"and the rest goes on", volumes(group("0:m", "1:r", "2:ro"), true, "1Gi/1Gi fixed"), Restart, "2", "a replica with old settings"},
 		{"once", group("0:maot", "1:rn", "2:rn"), Nothing, "", "0 ends"},
 	} {
 		got := Next(c.group)
 		if got.Kind != c.kind || got.Member != c.who || got.Why != c.why {
 			t.Errorf("%s: %+v, want %d %q %q", c.name, got, c.kind, c.who, c.why)
 		}
+	}
+}
+
+func TestTrouble(t *testing.T) {
+	if got := Trouble(volumes(lone("0:m"), true, "1Gi/1Gi the class is fixed")); got != "data-0 cannot grow from 1Gi to 2Gi: the class is fixed" {
+		t.Error(got)
+	}
+	g := volumes(lone("0:m"), false, "2Gi/1Gi")
+	if got := Trouble(g); got != "" {
+		t.Errorf("it still grows: %s", got)
+	}
+	g.Volumes[0].Trouble = "no room"
+	if got := Trouble(g); got != "data-0 does not grow from 1Gi to 2Gi: no room" {
+		t.Error(got)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/rotation"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
 
@@ -47,6 +48,10 @@ type Bindings struct {
 	SessionsSecret string `json:"sessionsSecret,omitempty"`
 	Cache          bool   `json:"cache,omitempty"`
 	CacheSecret    string `json:"cacheSecret,omitempty"`
+	// Rotation names the rotations of these services' passwords that the pods were started after
+	// (rotation.Taken); "" before the first. Another one is another revision, so that pods with old passwords
+	// are replaced in the app's own way.
+	Rotation string `json:"rotation,omitempty"`
 }
 
 // Config is one of the user's ConfigMaps as it was when the revision was made.
@@ -77,9 +82,19 @@ type record struct {
 }
 
 // Of is the revision that the spec asks for. Config holds the content of the ConfigMaps named by
-// ConfigNames; a name that is missing there is left out.
+// ConfigNames; a name that is missing there is left out. What it carries of rotations is that of the status.
 func Of(app *v1alpha1.ScalableApp, config map[string]*state.Config) (Revision, error) {
+	taken := map[string]string{}
+	for _, c := range app.Status.Credentials {
+		taken[c.Name] = c.TakenToken
+	}
+	return OfRotation(app, config, rotation.Taken(app, taken))
+}
+
+// OfRotation is the revision that the spec asks for and that carries the given rotations.
+func OfRotation(app *v1alpha1.ScalableApp, config map[string]*state.Config, rotations string) (Revision, error) {
 	inputs := Inputs{Format: Format, App: *app.Spec.App.DeepCopy(), Bindings: bindingsOf(app)}
+	inputs.Bindings.Rotation = rotations
 	withoutDefaults(&inputs.App)
 	for _, name := range ConfigNames(&app.Spec.App) {
 		if c := config[name]; c != nil {

@@ -99,6 +99,30 @@ func TestWhatIsARevision(t *testing.T) {
 	}
 }
 
+// A rotation of what the app is given is another revision; of what it is not given, none.
+func TestRotationIsPartOfTheRevision(t *testing.T) {
+	name := func(spec string, credentials ...v1alpha1.CredentialStatus) string {
+		app := &v1alpha1.ScalableApp{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Status: v1alpha1.ScalableAppStatus{Credentials: credentials}}
+		if err := yaml.UnmarshalStrict([]byte(spec), &app.Spec); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Of(app, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Name
+	}
+	const spec = "app: {image: i}\ndatabase: {postgres: {}}"
+	never := name(spec)
+	one := name(spec, v1alpha1.CredentialStatus{Name: "app", TakenToken: "1"})
+	if never != name(spec, v1alpha1.CredentialStatus{Name: "app", Token: "1"}) || never != name(spec, v1alpha1.CredentialStatus{Name: "cache", TakenToken: "1"}) {
+		t.Error("a rotation that no pod has taken up changes the revision")
+	}
+	if one == never || one == name(spec, v1alpha1.CredentialStatus{Name: "app", TakenToken: "2"}) {
+		t.Error("a rotation does not change the revision")
+	}
+}
+
 // The content of the ConfigMaps that the app refers to is part of the revision.
 func TestConfigIsPartOfTheRevision(t *testing.T) {
 	name := func(change func(map[string]*state.Config)) string {

@@ -70,6 +70,8 @@ type Observed struct {
 	// Warnings is what the cluster says in events of children that cannot come up, by KIND/NAME. It is
 	// asked for only while something is missing.
 	Warnings map[string]string
+	// FixedVolumes is why a volume that is to grow cannot, by the claim's name.
+	FixedVolumes map[string]string
 	// Children are all objects that belong to the app, of all kinds.
 	Children []Child
 }

@@ -26,13 +26,18 @@ func DataTierObstacle(in Input) string {
 			waits = append(waits, "database ("+missing+")")
 		}
 	}
-	if v := sessions(in); !v.ok && v.reason != "" && v.reason != v1alpha1.ReasonMemoryNearlyFull && !mastered(sessionsStatus(in)) {
+	if v := sessions(in); !v.ok && v.reason != "" && !servesOn(v) && !mastered(sessionsStatus(in)) {
 		add("sessions", v)
 	}
 	if v := cache(in); !v.ok && v.reason != "" && !mastered(cacheStatus(in)) && in.App.Status.Rollout.Stable == nil {
 		add("cache", v)
 	}
 	return strings.Join(waits, ", ")
+}
+
+// servesOn says of a Redis that is not as it shall be that it serves all the same.
+func servesOn(v verdict) bool {
+	return v.reason == v1alpha1.ReasonMemoryNearlyFull || v.reason == v1alpha1.ReasonChangeFailed
 }
 
 // mastered says whether a Redis takes writes, whatever else it lacks. A single member that is being replaced

@@ -19,7 +19,16 @@ type store struct {
 	class                                  *string
 	// refuses says that new keys are refused when the memory is full.
 	refuses bool
+	// loss is what the loss of the only member costs, in words.
+	loss string
 }
+
+// What the loss of a lone member costs.
+const (
+	lossOnDisk  = "while it restarts, or its node is lost, nobody can log in and no session is read; if its volume is lost, all users are logged out"
+	lossOnNone  = "while it restarts, or its node is lost, nobody can log in and no session is read, and after that all users are logged out"
+	lossOfCache = "while it restarts, or its node is lost, there is no cache, and after that it is empty"
+)
 
 // sentinelsWanted is the number of Sentinels of a Redis with several members.
 const sentinelsWanted = 3
@@ -34,8 +43,9 @@ func sessionsStore(in Input) *store {
 		component: naming.ComponentSessions, sentinel: naming.ComponentSessionsSentinel,
 		members: max(spec.Redis.Members, 1), refuses: spec.Redis.Eviction != v1alpha1.SessionEvictionEvictIdle,
 	}
+	s.loss = lossOnNone
 	if spec.Redis.Persistence != v1alpha1.PersistenceDisabled {
-		s.class = spec.Redis.Storage.StorageClassName
+		s.class, s.loss = spec.Redis.Storage.StorageClassName, lossOnDisk
 	}
 	return s
 }
@@ -48,6 +58,7 @@ func cacheStore(in Input) *store {
 	return &store{
 		kind: v1alpha1.ConditionCacheReady, field: "cache", name: naming.Cache(in.App),
 		component: naming.ComponentCache, sentinel: naming.ComponentCacheSentinel, members: max(spec.Redis.Members, 1),
+		loss: lossOfCache,
 	}
 }
 
@@ -140,52 +151,76 @@ func redisReady(in Input, s *store) verdict {
 	if s == nil {
 		return verdict{}
 	}
-	v := members(in, server{kind: s.kind, name: s.name, component: s.component, wanted: s.members, class: s.class, ordered: s.members > 1})
+	v := redisServes(in, s)
+	if trouble := in.RedisTrouble[s.name]; trouble != "" && v.reason != v1alpha1.ReasonStorageClassMissing {
+		if v.ok {
+			v.reason, v.lasting = v1alpha1.ReasonChangeFailed, true
+		}
+		v.ok = false
+		v.message += "; " + trouble + runbook("redis-volume-cannot-grow")
+	}
+	return v
+}
+
+// redisServes says how a Redis serves.
+func redisServes(in Input, s *store) verdict {
+	v := members(in, server{kind: s.kind, name: s.name, component: s.component, wanted: s.members, class: s.class, ordered: true})
 	status := redisStatus(in, s)
 	full, words := nearlyFull(in, s)
 	switch {
 	case s.members > 1 && v.reason != v1alpha1.ReasonStorageClassMissing && status.Master == "" && in.Observed.StatefulSet(s.name) != nil:
 		message := "no member is master"
 		if !v.ok {
-			message += ": " + v.message
-			v.message = message
-			return v
+			v.message = message + ": " + v.message
+		} else {
+			v = bad(s.kind, v1alpha1.ReasonUnavailable, "%s", message)
 		}
-		return bad(s.kind, v1alpha1.ReasonUnavailable, "%s", message)
+		if in.App.Status.Rollout.Stable != nil { // not while it starts for the first time
+			v.message += runbook("redis-no-master")
+		}
+		return v
 	case !v.ok:
 		if s.members > 1 && status.Master != "" {
 			v.message = fmt.Sprintf("%s is master, but %s", status.Master, v.message)
 		}
 		return v
 	case full:
-		return bad(s.kind, v1alpha1.ReasonMemoryNearlyFull, "%s", words)
+		return bad(s.kind, v1alpha1.ReasonMemoryNearlyFull, "%s%s", words, runbook("redis-memory-full"))
 	case s.members == 1:
-		v.message += fmt.Sprintf("; a restart or a lost node is an outage, for no replica stands by (%s.redis.members)", s.field)
-		return v
+		return loneReady(in, s, v)
 	}
 	return groupReady(in, s, status)
+}
+
+// loneReady says how a Redis of one member is that is ready, and what its loss would cost.
+func loneReady(in Input, s *store, v verdict) verdict {
+	if why := in.RedisChange[s.name]; why != "" {
+		return bad(s.kind, v1alpha1.ReasonProgressing, "%s is changed: %s", s.name, why)
+	}
+	v.message += fmt.Sprintf("; it is the only member: %s (%s.redis.members: 3 has two more stand by)", s.loss, s.field)
+	return v
 }
 
 // groupReady says how a Redis of several members is whose pods are all ready.
 func groupReady(in Input, s *store, status *v1alpha1.RedisStatus) verdict {
 	if in.RedisChange[s.name] != "" {
-		return bad(s.kind, v1alpha1.ReasonProgressing, "%s is master; members of %s are restarted one by one for new settings", status.Master, s.name)
+		return bad(s.kind, v1alpha1.ReasonProgressing, "%s is master; %s is changed: %s", status.Master, s.name, in.RedisChange[s.name])
 	}
 	if asked := in.Observed.Redis[s.name]; asked != nil {
 		if status.ReadyMembers < s.members {
-			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %s", status.Master, stale(in, s, asked))
+			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %s%s", status.Master, stale(in, s, asked), runbook("redis-member-stale"))
 		}
 		if n := asked.Members[status.Master].Replicas; n < s.members-1 {
-			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but only %d of %d replicas follow it", status.Master, n, s.members-1)
+			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but only %d of %d replicas follow it%s", status.Master, n, s.members-1, runbook("redis-member-stale"))
 		}
 		for _, name := range slices.Sorted(maps.Keys(asked.Sentinels)) {
 			if said := asked.Sentinels[name]; !said.Quorum {
-				return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but would not be replaced if it were lost: %s says %s", status.Master, name, said.Message)
+				return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but would not be replaced if it were lost: %s says %s%s", status.Master, name, said.Message, runbook("redis-no-quorum"))
 			}
 		}
 	}
 	if status.Sentinels < sentinelsWanted {
-		return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %d of %d Sentinels answer", status.Master, status.Sentinels, sentinelsWanted)
+		return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %d of %d Sentinels answer%s", status.Master, status.Sentinels, sentinelsWanted, runbook("redis-no-quorum"))
 	}
 	return good(s.kind, fmt.Sprintf("%s is master, %d replicas follow it, %d Sentinels watch", status.Master, s.members-1, status.Sentinels))
 }

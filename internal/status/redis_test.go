@@ -77,6 +77,34 @@ func TestSessionsOfThree(t *testing.T) {
 	}
 }
 
+// One member is Ready, and says what its loss costs; a volume that cannot grow needs a person and holds up nothing.
+func TestSessionsOfOne(t *testing.T) {
+	in := three()
+	in.App.Spec.Sessions.Redis.Members = 1
+	in.Observed.Pods = in.Observed.Pods[:1]
+	if v := sessions(in); !v.ok || !strings.Contains(v.message, "it is the only member") || !strings.Contains(v.message, "if its volume is lost, all users are logged out") {
+		t.Errorf("one on a volume: %+v", v)
+	}
+	in.RedisTrouble = map[string]string{"shop-sessions": "data-shop-sessions-0 cannot grow"}
+	if v := sessions(in); v.ok || !v.lasting || v.reason != v1alpha1.ReasonChangeFailed ||
+		!strings.HasSuffix(v.message, "data-shop-sessions-0 cannot grow; see docs/runbooks/redis-volume-cannot-grow.md") {
+		t.Errorf("a volume that cannot grow: %+v", v)
+	}
+	if waits := DataTierObstacle(in); waits != "" {
+		t.Errorf("a release waits: %s", waits)
+	}
+	in.RedisTrouble = nil
+	in.RedisChange = map[string]string{"shop-sessions": "new settings"}
+	if v := sessions(in); v.ok || v.reason != v1alpha1.ReasonProgressing {
+		t.Errorf("about to be restarted: %+v", v)
+	}
+	in.RedisChange = nil
+	in.App.Spec.Sessions.Redis.Persistence = v1alpha1.PersistenceDisabled
+	if v := sessions(in); !v.ok || !strings.Contains(v.message, "after that all users are logged out") {
+		t.Errorf("one without a volume: %+v", v)
+	}
+}
+
 // The danger is over only when there is some room again, or the condition would flap.
 func TestNearlyFullStays(t *testing.T) {
 	in := three()

@@ -27,8 +27,12 @@ type Input struct {
 	Rollout rollout.Decision
 	// Database is what was decided about the database; nil without one that the operator runs.
 	Database *database.Decision
-	// RedisChange is what is still to be done to a Redis of several members, in words, by its StatefulSet's name.
+	// RedisChange is what is still to be done to a Redis, in words, by its StatefulSet's name.
 	RedisChange map[string]string
+	// RedisTrouble is what keeps its volumes from growing until a person helps.
+	RedisTrouble map[string]string
+	// Rotation is what was decided about the rotations of credentials.
+	Rotation Rotation
 }
 
 // verdict is the state of one component; the zero verdict means that the spec does not ask for it.
@@ -60,10 +64,12 @@ func Build(in Input) v1alpha1.ScalableAppStatus {
 		Database:           databaseStatus(in),
 		Sessions:           sessionsStatus(in),
 		Cache:              cacheStatus(in),
+		Credentials:        credentials(in),
+		Rotation:           rotationStatus(in),
 		Endpoints:          endpoints(in),
 	}
 	verdicts := []verdict{databaseReady(in), backupReady(in), sessions(in), cache(in),
-		released(in), available(in), autoscaling(in), traffic(in)}
+		released(in), rotated(in), available(in), autoscaling(in), traffic(in)}
 	ready := summary(in, verdicts)
 	for _, conditions := range [][]verdict{{ready}, verdicts} {
 		for _, v := range conditions {

@@ -37,7 +37,7 @@ func (w *world) light(name string, replicas int32) *v1alpha1.ScalableApp {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace},
 		Spec: v1alpha1.ScalableAppSpec{
 			App:      v1alpha1.AppSpec{Image: image100, Replicas: &replicas},
-			Sessions: &v1alpha1.SessionsSpec{Redis: &v1alpha1.SessionRedisSpec{Persistence: v1alpha1.PersistenceDisabled}},
+			Sessions: &v1alpha1.SessionsSpec{Redis: &v1alpha1.SessionRedisSpec{Members: 1, Persistence: v1alpha1.PersistenceDisabled}},
 		},
 	}
 }

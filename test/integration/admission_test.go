@@ -535,7 +535,7 @@ rollout:
 traffic: {settleSeconds: 5}
 sessions:
   store: Redis
-  redis: {members: 1, eviction: Refuse, memory: 256Mi, persistence: Enabled, storage: {size: 1Gi, onDelete: Retain}}
+  redis: {members: 3, eviction: Refuse, memory: 256Mi, persistence: Enabled, storage: {size: 1Gi, onDelete: Retain}}
 `
 	if diff := cmp.Diff(parse(t, want), parse(t, render(t, live.Object["spec"]))); diff != "" {
 		t.Errorf("spec with defaults (-want +got):\n%s", diff)

@@ -24,7 +24,7 @@ app:
   migration: {command: [/shop, migrate]}
   envFrom: [{configMapRef: {name: settings}}]
 database: {postgres: {instances: 2, storage: {size: 1Gi}}}
-sessions: {store: Redis}
+sessions: {store: Redis, redis: {members: 1}}
 cache: {redis: {}}
 `
 

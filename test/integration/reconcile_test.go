@@ -57,7 +57,7 @@ autoscaling:
 networkPolicy: Disabled
 `,
 		"durable database":   "app: {image: i}\ndatabase: {postgres: {instances: 3, durability: Required, storage: {size: 1024Mi}, parameters: {work_mem: 8MB}, resources: {limits: {memory: 2048Mi}}}}",
-		"sessions in memory": "app: {image: i}\nsessions: {redis: {memory: 128Mi, persistence: Disabled}}",
+		"sessions in memory": "app: {image: i}\nsessions: {redis: {members: 1, memory: 128Mi, persistence: Disabled}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
