@@ -94,8 +94,27 @@ func (x *Executor) clientsWait(ctx context.Context, app *v1alpha1.ScalableApp, f
 	}
 	if err := x.settled(ctx, app, from, poolers); err != nil {
 		log.FromContext(ctx).Info("Clients are let go before the poolers are known to lead to the new primary", "why", err.Error())
+		return nil
+	}
+	if err := x.poolersKnow(ctx, app); err != nil {
+		log.FromContext(ctx).Info("The poolers are told to leave connections that they need not leave", "why", err.Error())
 	}
 	return nil
+}
+
+// poolersKnow writes down that the poolers lead to the primary of now: a pause closes all connections, so they
+// need not be told to leave them. To tell them would cut off those that are just being made.
+func (x *Executor) poolersKnow(ctx context.Context, app *v1alpha1.ScalableApp) error {
+	record, err := x.record(ctx, app, naming.DatabaseLeader(app))
+	if err != nil {
+		return err
+	}
+	told := components.PrimaryTerm(record, record.Annotations["leader"])
+	pooler := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: app.Namespace, Name: naming.Pooler(app, naming.PoolerReadWrite)}}
+	pooler.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+	return client.IgnoreNotFound(x.patch(ctx, pooler, map[string]any{"metadata": map[string]any{
+		"annotations": map[string]any{naming.AnnotationPoolerTold: told},
+	}}))
 }
 
 // poolerPods are pods of a pooler, and what opens them.

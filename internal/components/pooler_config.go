@@ -46,6 +46,15 @@ func PoolerAddress(pod *corev1.Pod) string {
 	return netip.AddrPortFrom(ip, postgresPort).String()
 }
 
+// PrimaryTerm is what the poolers are told: the primary and the number of the change that made it one, out of
+// Patroni's leader record. It is empty while there is none.
+func PrimaryTerm(record *corev1.ConfigMap, primary string) string {
+	if record == nil || primary == "" {
+		return ""
+	}
+	return fmt.Sprintf("primary %s term %s", primary, record.Annotations["transitions"])
+}
+
 // PoolerCredentials is where the password of the poolers' console is.
 func PoolerCredentials(app *v1alpha1.ScalableApp) action.SecretKey {
 	return action.SecretKey{Name: naming.DatabaseCredentials(app), Key: keyPoolerAdminPassword}

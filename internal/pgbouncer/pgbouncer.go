@@ -56,8 +56,46 @@ func (c *Client) Resume(ctx context.Context, addresses []string, password string
 }
 
 // Reconnect has each connection to the database end with its transaction; the next one makes a new one.
+//
+// A connection that is just being made ends, too, and PgBouncer takes that for a database that lets nobody in:
+// it refuses the clients that wait. So a moment is waited for in which none is being made, if there is one.
 func (*Client) Reconnect(ctx context.Context, addresses []string, password string) error {
-	return each(ctx, addresses, password, "RECONNECT")
+	return all(addresses, func(address string) error {
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout+commandTimeout)
+		defer cancel()
+		conn, err := open(ctx, address, console, Login{User: user, Password: password})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+		for began := time.Now(); time.Since(began) < calmWithin; time.Sleep(5 * time.Millisecond) {
+			if n, err := loggingIn(ctx, conn); err != nil || n == 0 {
+				break
+			}
+		}
+		if _, err := conn.Exec(ctx, "RECONNECT"); err != nil {
+			return fmt.Errorf("pooler at %s: RECONNECT: %w", address, err)
+		}
+		return nil
+	})
+}
+
+// calmWithin bounds the wait for a moment without a login. While the database is away there is always one.
+const calmWithin = time.Second
+
+// loggingIn is the number of connections to the database that are being made.
+func loggingIn(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
+	rows, err := conn.Query(ctx, "SHOW POOLS")
+	if err != nil {
+		return 0, err
+	}
+	pools, err := pgx.CollectRows(rows, pgx.RowToMap)
+	for _, pool := range pools {
+		if logins, ok := pool["sv_login"].(int64); ok { // of the columns, versions have others
+			n += logins
+		}
+	}
+	return n, err
 }
 
 // commands are a command for each database that clients may have to wait for.

@@ -17,7 +17,7 @@ const (
 	// behind the Service, and lead to one of them at random.
 	wayConnections = 3
 	// wayTimeout bounds one question. A proxy may lead to a server that no longer answers.
-	wayTimeout = time.Second
+	wayTimeout = 2 * time.Second
 )
 
 // errReadOnly says that a pooler leads to a server that takes no writes.
@@ -46,10 +46,15 @@ func (c *Client) writable(ctx context.Context, address, password string, login L
 		return err
 	}
 	defer func() { _ = anew(context.WithoutCancel(ctx)) }()
+	conn, err := open(ctx, address, c.Way, login)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	for range wayConnections {
 		err := anew(ctx)
 		if err == nil {
-			err = c.ask(ctx, address, login)
+			err = ask(ctx, conn)
 		}
 		if err != nil {
 			return fmt.Errorf("pooler at %s: %w", address, err)
@@ -58,14 +63,9 @@ func (c *Client) writable(ctx context.Context, address, password string, login L
 	return nil
 }
 
-func (c *Client) ask(ctx context.Context, address string, login Login) error {
+func ask(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, wayTimeout)
 	defer cancel()
-	conn, err := open(ctx, address, c.Way, login)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	recovers := true
 	if err := conn.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&recovers); err != nil {
 		return err

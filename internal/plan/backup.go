@@ -31,7 +31,7 @@ func (b *builder) backupVolume() (action.Action, string) {
 			return nil, fmt.Sprintf("%s does not grow from %s to %s: %s", v.Name, v.Capacity.String(), v.Requested.String(), v.Trouble)
 		}
 	}
-	if set := b.seen.StatefulSet(naming.Backup(b.app)); set != nil {
+	if set := b.seen.StatefulSet(naming.Backup(b.app)); set != nil && set.DeletionTimestamp == nil {
 		for _, template := range set.Spec.VolumeClaimTemplates {
 			if size := template.Spec.Resources.Requests[corev1.ResourceStorage]; size.Cmp(wanted) != 0 {
 				return action.OrphanSet{Name: set.Name, UID: set.UID, ResourceVersion: set.ResourceVersion}, ""

@@ -170,7 +170,7 @@ func TestClientsWaitForASwitchover(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, _ := newPoolerWorld(t)
+			w, pooler := newPoolerWorld(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			consoles := &toldWords{refuse: c.refuse}
@@ -181,6 +181,8 @@ func TestClientsWaitForASwitchover(t *testing.T) {
 				if c.refuse == "ctx" {
 					cancel()
 				}
+				w.record.Annotations["leader"], w.record.Annotations["transitions"] = "shop-db-1", "4"
+				w.must(w.Update(t.Context(), w.record))
 				w.leadTo("shop-db-1")
 			}
 			err := w.carry(ctx, consoles, action.Switchover{Leader: "shop-db-0", Candidate: "shop-db-1"})
@@ -189,6 +191,12 @@ func TestClientsWaitForASwitchover(t *testing.T) {
 			}
 			if !slices.Equal(slices.Compact(consoles.words), c.want) { // it is asked until it is so
 				t.Errorf("happened: %q, want %q", consoles.words, c.want)
+			}
+			// They left all connections by the pause: to be told again would cut off those that are being made.
+			w.must(w.Get(t.Context(), client.ObjectKeyFromObject(pooler), pooler))
+			told := pooler.Annotations[naming.AnnotationPoolerTold]
+			if knows := c.refuse == "" || c.refuse == "resume"; knows != (told == "primary shop-db-1 term 4") {
+				t.Errorf("it is written down that the poolers were told %q", told)
 			}
 		})
 	}
