@@ -69,9 +69,10 @@ func (x *Executor) password(ctx context.Context, app *v1alpha1.ScalableApp, key 
 	return password, nil
 }
 
-// settleWithin is how long clients are held back at most after a switchover, until the poolers lead to the new
-// primary. The poolers resume by themselves if nobody tells them to (images/pgbouncer/pooler-check).
-const settleWithin = 8 * time.Second
+// heldWithin is how long clients are held back at most, from the pause to the moment that the poolers lead to the
+// new primary. It is less than that after which the poolers resume by themselves (images/pgbouncer/pooler-check),
+// and than a client of theirs waits.
+const heldWithin = 18 * time.Second
 
 // clientsWait does work, a switchover, while the poolers hold their clients back: they wait, and none fails.
 // Where the poolers cannot be paused, because a long transaction does not end or a pod does not answer, it is
@@ -81,6 +82,7 @@ func (x *Executor) clientsWait(ctx context.Context, app *v1alpha1.ScalableApp, f
 	if err != nil || len(poolers.addresses) == 0 {
 		return errors.Join(err, work())
 	}
+	began := time.Now()
 	if err := x.Poolers.Pause(ctx, poolers.addresses, poolers.password); err != nil {
 		log.FromContext(ctx).Info("The poolers cannot be paused: clients may have to try again", "why", err.Error())
 		return work()
@@ -92,7 +94,7 @@ func (x *Executor) clientsWait(ctx context.Context, app *v1alpha1.ScalableApp, f
 	if err := work(); err != nil {
 		return err
 	}
-	if err := x.settled(ctx, app, from, poolers); err != nil {
+	if err := x.settled(ctx, app, from, poolers, began.Add(heldWithin)); err != nil {
 		log.FromContext(ctx).Info("Clients are let go before the poolers are known to lead to the new primary", "why", err.Error())
 		return nil
 	}
@@ -153,8 +155,8 @@ func (x *Executor) poolers(ctx context.Context, app *v1alpha1.ScalableApp) (p po
 // settled waits until the Service names another primary alone, and then until each pooler's new connections
 // reach it: a node's proxy follows the Service in its own time, and a client that is let go before would write
 // to the former primary. It returns what is not so yet when the time is over.
-func (x *Executor) settled(ctx context.Context, app *v1alpha1.ScalableApp, from string, p poolerPods) error {
-	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+func (x *Executor) settled(ctx context.Context, app *v1alpha1.ScalableApp, from string, p poolerPods, until time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	for {
 		err := x.moved(ctx, app, from)
@@ -167,7 +169,7 @@ func (x *Executor) settled(ctx context.Context, app *v1alpha1.ScalableApp, from 
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
