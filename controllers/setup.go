@@ -126,6 +126,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 	}
 	live := mgr.GetAPIReader()
 	records := newRenewals()
+	poolers := &pgbouncer.Client{Database: components.PoolerDatabase, Lookup: components.PoolerLookup, Way: components.PoolerWay}
 	gateways := &gateways{mgr: mgr, metadata: metadata, namespaces: o.Namespaces}
 	r := &Reconciler{
 		Client: mgr.GetClient(),
@@ -138,7 +139,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 		},
 		Executor: &apply.Executor{
 			Client: mgr.GetClient(), Live: live, Patroni: &patroni.Client{}, Redis: &redisclient.Client{},
-			Poolers: &pgbouncer.Client{Database: components.PoolerDatabase},
+			Poolers: poolers,
+			Ways:    poolers,
 		},
 		Recorder: mgr.GetEventRecorder("scalableapp-operator"),
 		Config:   config, Telemetry: recorder,

@@ -49,15 +49,30 @@ func (x *Executor) actions(ctx context.Context, app *v1alpha1.ScalableApp, list 
 		if err == nil {
 			continue
 		}
-		switch a.(type) {
-		case action.PoolerReconnect, action.HandOverRedis, action.Unlabel, action.ReleaseLeader, action.TellCredentials,
-			action.LoadRedisUsers:
-			errs = append(errs, fmt.Errorf("%s: %w", a, err)) // no change of the database, which has its tries counted
-		default:
-			errs = append(errs, &ActionError{Action: a, Err: err})
+		if changesDatabase(app, a) {
+			err = &ActionError{Action: a, Err: err} // such a change has its tries counted
+		} else {
+			err = fmt.Errorf("%s: %w", a, err)
 		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// changesDatabase says whether an action is one of internal/database's changes.
+func changesDatabase(app *v1alpha1.ScalableApp, a action.Action) bool {
+	switch a := a.(type) {
+	case action.PoolerReconnect, action.HandOverRedis, action.Unlabel, action.ReleaseLeader, action.TellCredentials,
+		action.LoadRedisUsers:
+		return false
+	case action.GrowVolume:
+		claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: a.Claim}}
+		return len(components.VolumesOf([]*corev1.PersistentVolumeClaim{claim}, naming.Database(app))) > 0
+	case action.OrphanSet:
+		return a.Name == naming.Database(app)
+	default:
+		return true
+	}
 }
 
 func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a action.Action) error {

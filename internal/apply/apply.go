@@ -34,6 +34,8 @@ type Executor struct {
 	Live client.Reader
 	// Poolers are told what becomes of the database.
 	Poolers Poolers
+	// Ways says where the poolers lead.
+	Ways Ways
 	// Patroni hands leaderships over and restarts PostgreSQL.
 	Patroni Patroni
 	// Redis has masters hand over.

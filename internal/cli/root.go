@@ -89,7 +89,7 @@ rest. The number of pods is kubectl's own to change:
 		flag.Hidden = !slices.Contains([]string{"namespace", "context", "kubeconfig"}, flag.Name)
 	})
 	_ = root.RegisterFlagCompletionFunc("namespace", o.completeNamespaces) // fails only for an unknown flag
-	for _, group := range []*cobra.Group{{ID: "see", Title: "See:"}, {ID: "steer", Title: "Steer:"}} {
+	for _, group := range []*cobra.Group{{ID: "see", Title: "See:"}, {ID: "steer", Title: "Steer:"}, {ID: "data", Title: "Data tier:"}} {
 		root.AddGroup(group)
 	}
 	add := func(group string, commands ...*cobra.Command) {
@@ -100,7 +100,9 @@ rest. The number of pods is kubectl's own to change:
 	}
 	add("see", o.getCommand(), o.statusCommand(), o.historyCommand(), o.planCommand())
 	add("steer", o.setCommand(), o.promoteCommand(), o.abortCommand(), o.retryCommand(), o.undoCommand(),
-		o.pauseCommand(), o.resumeCommand(), o.restartCommand(), o.switchoverCommand(), o.failoverCommand(), o.rotateCommand(), o.psqlCommand(), o.redisCLICommand())
+		o.pauseCommand(), o.resumeCommand(), o.restartCommand())
+	add("data", o.switchoverCommand(), o.failoverCommand(), o.backupCommand(), o.restoreCommand(), o.rotateCommand(),
+		o.psqlCommand(), o.redisCLICommand())
 	root.AddCommand(o.versionCommand())
 	return root
 }

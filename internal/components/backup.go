@@ -117,6 +117,9 @@ func backupStatefulSet(in Input) Object {
 		WithSelector(matchLabels(naming.Selector(in.App, naming.ComponentBackup)))
 	if spec.S3 == nil {
 		storage := BackupStorage(in.App)
+		if size, there := templateSize(in, naming.Backup(in.App)); there {
+			storage.Size = size // it cannot be changed; when the claim has grown the StatefulSet is made anew
+		}
 		pod.WithContainers(pgbackrestServer(in).WithVolumeMounts(corev1ac.VolumeMount().WithName(dataVolume).WithMountPath(repositoryDir)))
 		set.WithPersistentVolumeClaimRetentionPolicy(retention(in, naming.Backup(in.App), BackupStorage(in.App))).
 			WithVolumeClaimTemplates(dataClaim(storage, labels(in.App, naming.ComponentBackup)))

@@ -42,9 +42,11 @@ func databaseBinding(in Input) []Object {
 		return nil
 	}
 	// sslmode is said, because drivers differ in what they do without it.
-	options := "sslmode=disable"
-	if bindsTLS(in) {
-		options = verifyFull(path.Join(bindingRoot, "database"))
+	options := func(tls bool) string {
+		if tls {
+			return verifyFull(path.Join(bindingRoot, "database"))
+		}
+		return "sslmode=disable"
 	}
 	host := serviceHost(in.App, naming.DatabaseReadWrite(in.App))
 	hostRO := serviceHost(in.App, naming.DatabaseReadOnly(in.App))
@@ -52,7 +54,7 @@ func databaseBinding(in Input) []Object {
 	if wantsPooler(in.App) {
 		// Past the pooler, for what needs a session of its own: migrations, LISTEN, advisory locks.
 		values["host-direct"] = host
-		values["uri-direct"] = postgresURI(user, password, host, options)
+		values["uri-direct"] = postgresURI(user, password, host, options(membersTLS(in)))
 		host = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadWrite))
 		hostRO = serviceHost(in.App, naming.Pooler(in.App, naming.PoolerReadOnly))
 	}
@@ -63,13 +65,13 @@ func databaseBinding(in Input) []Object {
 		"database":    postgresDatabase,
 		"username":    user,
 		"password":    password,
-		"uri":         postgresURI(user, password, host, options),
+		"uri":         postgresURI(user, password, host, options(bindsTLS(in))),
 		"host-ro":     hostRO,
 		"username-ro": reader,
 		"password-ro": passwordRO,
-		"uri-ro":      postgresURI(reader, passwordRO, hostRO, options),
+		"uri-ro":      postgresURI(reader, passwordRO, hostRO, options(bindsTLS(in))),
 	})
-	if ca := secretValue(in, naming.DatabaseAuthority(in.App), keyAuthority); ca != "" && bindsTLS(in) {
+	if ca := secretValue(in, naming.DatabaseAuthority(in.App), keyAuthority); ca != "" && membersTLS(in) {
 		values[keyAuthority] = ca
 	}
 	return []Object{bindingSecret(in, naming.ComponentDatabase, naming.DatabaseBinding(in.App), values)}

@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,11 +38,14 @@ func Pooler(in Input) []Object {
 	if !wantsPooler(in.App) || users == "" {
 		return nil
 	}
+	// The certificate is in the Secret that their pods mount as a whole: pods of an older operator have it, too.
+	data := map[string][]byte{poolerUsersFile: []byte(users)}
+	maps.Copy(data, poolerPair(in))
 	objects := []Object{{Intent: corev1ac.Secret(naming.PoolerUsers(in.App), in.App.Namespace).
 		WithLabels(labels(in.App, naming.ComponentPooler)).
 		WithOwnerReferences(owner(in.App)).
 		WithType(corev1.SecretTypeOpaque).
-		WithData(map[string][]byte{poolerUsersFile: []byte(users)})}}
+		WithData(data)}}
 	// Without replicas the address for reads leads to the primary's pooler. It stays: pods of the app have it.
 	objects = append(objects,
 		poolerService(in, naming.PoolerReadWrite, naming.PoolerReadWrite),
@@ -102,7 +106,12 @@ func poolerDeployment(in Input, kind string) Object {
 
 func poolerTemplate(in Input, kind string) *corev1ac.PodTemplateSpecApplyConfiguration {
 	// No checksum of the configuration: the image takes up a change by itself, and cuts nobody off.
+	annotations := map[string]string{}
+	if len(poolerPair(in)) > 0 {
+		annotations[naming.AnnotationTLS] = "started-with"
+	}
 	return corev1ac.PodTemplateSpec().
+		WithAnnotations(annotations).
 		WithLabels(poolerLabels(in, kind)).
 		WithSpec(corev1ac.PodSpec().
 			WithAutomountServiceAccountToken(false).

@@ -20,13 +20,18 @@ const (
 	// poolerDrainFile is the image's: its entrypoint writes it when the pod is to end.
 	poolerDrainFile = poolerRunDir + "/drain.ini"
 
-	// lookupDatabase is the pooler's own way into the database postgres, where pooler_lookup is.
-	lookupDatabase = "pooler_auth"
-	lookupQuery    = "SELECT username, password FROM scalableapp.pooler_lookup($1)"
+	lookupQuery = "SELECT username, password FROM scalableapp.pooler_lookup($1)"
 )
 
-// PoolerDatabase is the name under which the poolers offer the app's database.
-const PoolerDatabase = postgresDatabase
+const (
+	// PoolerDatabase is the name under which the poolers offer the app's database.
+	PoolerDatabase = postgresDatabase
+	// PoolerLookup is the poolers' own way into the database postgres, where pooler_lookup is.
+	PoolerLookup = "pooler_auth"
+	// PoolerWay is a way to the same server for the operator, which looks where it leads while the others are
+	// paused. Its connection stands in for theirs, which are closed then, so it is not counted.
+	PoolerWay = "pooler_way"
+)
 
 // PoolerAddress is the console of a pooler's pod as HOST:PORT, or empty while it does not run. That of one which
 // is about to end is there, too: it has clients still.
@@ -41,9 +46,23 @@ func PoolerAddress(pod *corev1.Pod) string {
 	return netip.AddrPortFrom(ip, postgresPort).String()
 }
 
+// PrimaryTerm is what the poolers are told: the primary and the number of the change that made it one, out of
+// Patroni's leader record. It is empty while there is none.
+func PrimaryTerm(record *corev1.ConfigMap, primary string) string {
+	if record == nil || primary == "" {
+		return ""
+	}
+	return fmt.Sprintf("primary %s term %s", primary, record.Annotations["transitions"])
+}
+
 // PoolerCredentials is where the password of the poolers' console is.
 func PoolerCredentials(app *v1alpha1.ScalableApp) action.SecretKey {
 	return action.SecretKey{Name: naming.DatabaseCredentials(app), Key: keyPoolerAdminPassword}
+}
+
+// PoolerLogin is the user that the poolers are to the database, and where its password is.
+func PoolerLogin(app *v1alpha1.ScalableApp) (user string, password action.SecretKey) {
+	return poolerRole, action.SecretKey{Name: naming.DatabaseCredentials(app), Key: keyPoolerPassword}
 }
 
 // poolerUsers is userlist.txt, or empty while the passwords are not there. The app's users are not in it: the
@@ -79,7 +98,7 @@ func pgbouncerINI(in Input, kind string) string {
 	settings := []setting{
 		{"listen_addr", "*"}, {"listen_port", fmt.Sprint(postgresPort)}, {"unix_socket_dir", poolerRunDir},
 		{"auth_type", "scram-sha-256"}, {"auth_file", poolerDir + "/" + poolerUsersFile},
-		{"auth_user", poolerRole}, {"auth_query", lookupQuery}, {"auth_dbname", lookupDatabase},
+		{"auth_user", poolerRole}, {"auth_query", lookupQuery}, {"auth_dbname", PoolerLookup},
 		{"admin_users", poolerAdmin},
 		{"pool_mode", "transaction"},
 		// A pool is of one database and user; the bound is over the users.
@@ -104,8 +123,9 @@ func pgbouncerINI(in Input, kind string) string {
 	var b strings.Builder
 	b.WriteString("; Written by scalableapp-operator; changes are undone.\n[databases]\n")
 	fmt.Fprintf(&b, "%s = %s dbname=%s\n", PoolerDatabase, address, postgresDatabase)
-	fmt.Fprintf(&b, "%s = %s dbname=postgres pool_size=%d max_db_connections=%d\n",
-		lookupDatabase, address, lookupConnections, lookupConnections)
+	for _, name := range []string{PoolerLookup, PoolerWay} {
+		fmt.Fprintf(&b, "%s = %s dbname=postgres pool_size=%d max_db_connections=%d\n", name, address, lookupConnections, lookupConnections)
+	}
 	b.WriteString("\n[pgbouncer]\n")
 	for _, s := range settings {
 		fmt.Fprintf(&b, "%s = %s\n", s.name, s.value)
@@ -123,7 +143,21 @@ func idleTransactionTimeout(in Input) string {
 	return "60"
 }
 
-// poolerTLS are the settings for TLS on both sides. Without certificates there is none, as without a pooler.
-func poolerTLS(Input) []setting {
-	return []setting{{"client_tls_sslmode", "disable"}, {"server_tls_sslmode", "disable"}}
+// poolerTLS are the settings for TLS on both sides. Clients may ask for it. The database has to show that it is
+// the one that is meant, once all of its members can. Where the files are not there yet PgBouncer goes on with
+// what it had, and reads them with the next change of its volume.
+func poolerTLS(in Input) []setting {
+	if len(poolerPair(in)) == 0 {
+		return []setting{{"client_tls_sslmode", "disable"}, {"server_tls_sslmode", "disable"}}
+	}
+	server := "prefer"
+	if membersTLS(in) {
+		server = "verify-full"
+	}
+	file := func(key string) string { return poolerDir + "/" + key }
+	return []setting{
+		{"client_tls_sslmode", "allow"}, {"client_tls_ca_file", file(keyAuthority)},
+		{"client_tls_cert_file", file(keyTLSCertificate)}, {"client_tls_key_file", file(keyTLSKey)},
+		{"server_tls_sslmode", server}, {"server_tls_ca_file", file(keyAuthority)},
+	}
 }

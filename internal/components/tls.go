@@ -132,11 +132,10 @@ func RenewCertificates(in Input) time.Duration {
 	return next
 }
 
-// bindsTLS says whether the app is told to ask for TLS: when every member has the certificate, and from then
-// on. Members made by an operator that knew no TLS take it up when they are restarted.
-func bindsTLS(in Input) bool {
-	ca := in.Observed.Secret(naming.DatabaseAuthority(in.App))
-	if ca == nil || in.App.Spec.Database.Postgres.Pooler != nil {
+// membersTLS says whether every member of the database has the certificate, from when on all clients are told
+// to ask for TLS. Members made by an operator that knew no TLS take it up when they are restarted.
+func membersTLS(in Input) bool {
+	if in.Observed.Secret(naming.DatabaseAuthority(in.App)) == nil {
 		return false
 	}
 	if secretValue(in, naming.DatabaseBinding(in.App), keyAuthority) != "" {
@@ -148,6 +147,42 @@ func bindsTLS(in Input) bool {
 		}
 	}
 	return true
+}
+
+// poolersTLS says whether every pod of the poolers was started with a certificate. One that was started without
+// takes it up, too, but nobody sees when.
+func poolersTLS(in Input) bool {
+	if len(poolerPair(in)) == 0 {
+		return false
+	}
+	for _, kind := range []string{naming.PoolerReadWrite, naming.PoolerReadOnly} {
+		for _, pod := range in.Observed.PodsWith(naming.PoolerSelector(in.App, kind)) {
+			if pod.Annotations[naming.AnnotationTLS] == "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// bindsTLS says whether the app is told to ask for TLS where it is led to.
+func bindsTLS(in Input) bool { return membersTLS(in) && (!wantsPooler(in.App) || poolersTLS(in)) }
+
+// poolerPair is the certificate that the poolers show to clients, which is that of the servers, or nil while
+// there is none. While another one is made they keep theirs.
+func poolerPair(in Input) map[string][]byte {
+	for _, name := range []string{naming.DatabaseTLS(in.App), naming.PoolerUsers(in.App)} {
+		pair := map[string][]byte{}
+		for _, key := range []string{keyTLSCertificate, keyTLSKey, keyAuthority} {
+			if value := secretValue(in, name, key); value != "" {
+				pair[key] = []byte(value)
+			}
+		}
+		if len(pair) == 3 {
+			return pair
+		}
+	}
+	return nil
 }
 
 // secretVolume mounts a Secret so that the images' user can read it and no key is open to others:

@@ -1,6 +1,7 @@
 package components
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,11 @@ func TestTheAppAsksForTLSWhenEveryMemberHasIt(t *testing.T) {
 		}
 		return pod
 	}
+	poolerPod := func(annotations map[string]string) *corev1.Pod {
+		labels := naming.PoolerSelector(testInput(withPostgres).App, naming.PoolerReadOnly)
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "pooler", Labels: labels, Annotations: annotations}}
+	}
+	started := map[string]string{naming.AnnotationTLS: "started-with"}
 	bound := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "shop-db-app"}, Data: map[string][]byte{"ca.crt": []byte("x")}}
 	pooler := func(in Input) { in.App.Spec.Database.Postgres.Pooler = &v1alpha1.PoolerSpec{} }
 	for name, test := range map[string]struct {
@@ -75,7 +81,10 @@ func TestTheAppAsksForTLSWhenEveryMemberHasIt(t *testing.T) {
 		"every member":                     {pods: []*corev1.Pod{member("a", tlsVolume), member("b", tlsVolume)}, want: true},
 		"one that was not restarted":       {pods: []*corev1.Pod{member("a", tlsVolume), member("b")}},
 		"one that was not, but it is told": {pods: []*corev1.Pod{member("a")}, secrets: []*corev1.Secret{bound}, want: true},
-		"a pooler":                         {change: pooler},
+		"a new pooler":                     {change: pooler, want: true},
+		"a pooler that has it":             {change: pooler, pods: []*corev1.Pod{member("a", tlsVolume), poolerPod(started)}, want: true},
+		"a pooler of an older operator":    {change: pooler, pods: []*corev1.Pod{member("a", tlsVolume), poolerPod(nil)}, secrets: []*corev1.Secret{bound}},
+		"a member of one, with a pooler":   {change: pooler, pods: []*corev1.Pod{member("a"), poolerPod(started)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := settle(t, testInput(withPostgres))
@@ -89,5 +98,34 @@ func TestTheAppAsksForTLSWhenEveryMemberHasIt(t *testing.T) {
 				t.Errorf("the uri is %s", uri)
 			}
 		})
+	}
+}
+
+// PgBouncer keeps the certificate that it has when the servers' own is about to be made anew, and asks the
+// database for its own once every member has one.
+func TestThePoolersTLS(t *testing.T) {
+	in := testInput(withPostgres)
+	in.App.Spec.Database.Postgres.Pooler = &v1alpha1.PoolerSpec{Instances: 2, PoolSize: 20, MaxClientConnections: 1000}
+	in = settle(t, in)
+	lines := func() string { return pgbouncerINI(in, naming.PoolerReadWrite) }
+	if ini := lines(); !strings.Contains(ini, "client_tls_sslmode = allow\n") || !strings.Contains(ini, "server_tls_sslmode = verify-full\n") {
+		t.Errorf("a new database and its pooler:\n%s", ini)
+	}
+	old := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "shop-db-0", Labels: naming.Selector(in.App, naming.ComponentDatabase)}}
+	in.Observed.Pods = []*corev1.Pod{old}
+	if ini := lines(); !strings.Contains(ini, "server_tls_sslmode = prefer\n") {
+		t.Errorf("a member has no certificate yet:\n%s", ini)
+	}
+	users := secretOf(t, Pooler(in), naming.PoolerUsers(in.App))
+	if string(users.Data[keyTLSCertificate]) != string(in.Observed.Secret(naming.DatabaseTLS(in.App)).Data[keyTLSCertificate]) {
+		t.Error("the poolers have another certificate than the servers")
+	}
+	in.Observed.Secrets = slices.DeleteFunc(append(in.Observed.Secrets, users), func(s *corev1.Secret) bool { return s.Name == naming.DatabaseTLS(in.App) })
+	state.SortByName(in.Observed.Secrets)
+	if again := secretOf(t, Pooler(in), naming.PoolerUsers(in.App)); string(again.Data[keyTLSKey]) != string(users.Data[keyTLSKey]) {
+		t.Error("the poolers lost their certificate with that of the servers")
+	}
+	if !strings.Contains(lines(), "client_tls_sslmode = allow\n") {
+		t.Error("clients cannot ask for TLS any more")
 	}
 }

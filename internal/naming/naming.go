@@ -88,6 +88,8 @@ const (
 	// AnnotationPoolerTold on a pooler's Deployment is where the database's primary and replicas were when its
 	// pods were last told to leave the connections that they had.
 	AnnotationPoolerTold = "apps.scalableapp.dev/pooler-told"
+	// AnnotationTLS on a pooler's pod says that it was started with a certificate.
+	AnnotationTLS = "apps.scalableapp.dev/tls"
 	// AnnotationBackup on a ScalableApp asks for a backup at once: TOKEN, TOKEN:full or TOKEN:diff. Each
 	// token is handled once (status.database.backup.handledRequest).
 	AnnotationBackup = "apps.scalableapp.dev/backup"

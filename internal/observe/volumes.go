@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/backup"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/state"
@@ -40,6 +41,9 @@ func growing(app *v1alpha1.ScalableApp) map[string]v1alpha1.StorageSpec {
 	out := map[string]v1alpha1.StorageSpec{}
 	if db := app.Spec.Database; db != nil && db.Postgres != nil {
 		out[naming.Database(app)] = db.Postgres.Storage
+	}
+	if spec := backup.Spec(app); spec != nil && spec.S3 == nil {
+		out[naming.Backup(app)] = components.BackupStorage(app)
 	}
 	if storage := components.SessionsStorage(app); storage != nil {
 		out[naming.Sessions(app)] = *storage

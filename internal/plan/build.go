@@ -59,6 +59,9 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	p.Objects = append(p.Objects, b.rotationObjects(p.Objects)...)
 	p.Actions = append(p.Actions, b.rotationActions()...)
 	p.Deletions = b.deletions(p.Objects)
+	if grow, _ := b.backupVolume(); grow != nil {
+		p.Actions = append(p.Actions, grow)
+	}
 	redis, wake := b.redisActions()
 	if b.redisExchanges() {
 		wake = redisStep
@@ -158,8 +161,9 @@ func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec
 
 func (b *builder) statusInput() status.Input {
 	change, trouble := b.redisChange()
+	_, backups := b.backupVolume()
 	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision,
-		Database: b.database, RedisChange: change, RedisTrouble: trouble, Rotation: b.rotations.Rotation}
+		Database: b.database, RedisChange: change, RedisTrouble: trouble, BackupTrouble: backups, Rotation: b.rotations.Rotation}
 }
 
 func (b *builder) decideRollout() {

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -40,11 +39,7 @@ func (b *builder) poolerActions(database string) []action.Action {
 
 // primaryTerm is the primary and the number of the change that made it one, or empty while there is none.
 func (b *builder) primaryTerm(primary string) string {
-	record := b.seen.ConfigMap(naming.DatabaseLeader(b.app))
-	if record == nil || primary == "" {
-		return ""
-	}
-	return fmt.Sprintf("primary %s term %s", primary, record.Annotations["transitions"])
+	return components.PrimaryTerm(b.seen.ConfigMap(naming.DatabaseLeader(b.app)), primary)
 }
 
 func (b *builder) servingReplicas() []string {

@@ -19,8 +19,35 @@ var passing = []string{v1alpha1.ReasonDatabaseUnavailable, v1alpha1.ReasonArchiv
 var lasting = []string{v1alpha1.ReasonCredentialsRefused, v1alpha1.ReasonRepositoryMismatch,
 	v1alpha1.ReasonRepositoryFull, v1alpha1.ReasonScheduleInvalid}
 
-// backupReady is the condition BackupReady: the write-ahead log is archived and backups are made.
+// backupPages are the runbooks of the agent's reasons.
+var backupPages = map[string]string{
+	v1alpha1.ReasonRepositoryUnavailable: "backup-repository-unavailable",
+	v1alpha1.ReasonCredentialsRefused:    "backup-credentials-refused",
+	v1alpha1.ReasonRepositoryFull:        "backup-repository-full",
+	v1alpha1.ReasonRepositoryMismatch:    "backup-repository-mismatch",
+	v1alpha1.ReasonArchiveFailing:        "backup-archive-failing",
+	v1alpha1.ReasonArchiveGap:            "backup-archive-failing",
+	v1alpha1.ReasonBackupFailed:          "backup-failed",
+}
+
+// backupReady is the condition BackupReady: the write-ahead log is archived and backups are made, and the volume
+// that they are on grows if it shall.
 func backupReady(in Input) verdict {
+	v := backupsMade(in)
+	if v.reason == "" || in.BackupTrouble == "" {
+		return v
+	}
+	if v.ok {
+		v.ok, v.reason, v.lasting = false, v1alpha1.ReasonChangeFailed, true
+	}
+	v.message += "; " + in.BackupTrouble
+	if v.reason != v1alpha1.ReasonRepositoryFull { // whose page tells of it, too
+		v.message += runbook("backup-repository-full")
+	}
+	return v
+}
+
+func backupsMade(in Input) verdict {
 	const kind = v1alpha1.ConditionBackupReady
 	spec := backup.Spec(in.App)
 	if spec == nil {
@@ -52,6 +79,9 @@ func backupReady(in Input) verdict {
 		v = bad(kind, report.Reason, "%s", report.Message)
 		if report.Since != nil {
 			v.message = fmt.Sprintf("since %s: %s", report.Since.UTC().Format(time.RFC3339), report.Message)
+		}
+		if page := backupPages[report.Reason]; page != "" {
+			v.message += runbook(page)
 		}
 		v.lasting, v.aside = slices.Contains(lasting, report.Reason), slices.Contains(passing, report.Reason)
 		return v

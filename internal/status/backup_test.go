@@ -21,6 +21,7 @@ func TestBackupReady(t *testing.T) {
 		store         state.StoreSecret
 		down          bool
 		report        string
+		trouble       string
 		reason, words string
 		ok            bool
 		lasting       bool
@@ -30,8 +31,14 @@ func TestBackupReady(t *testing.T) {
 		"a key is missing": {s3: s3, store: state.StoreSecret{Exists: true, AccessKeyID: "id"}, reason: "SecretIncomplete", words: "secret-access-key", lasting: true},
 		"comes up":         {down: true, reason: "Progressing", words: "the pod that makes the backups", aside: true},
 		"goes down":        {down: true, report: `{"lastBackup":"a"}`, reason: "Progressing", words: "0 of 1"},
-		"silent":           {reason: "Progressing", words: "has not reported", aside: true},
-		"the first one":    {report: `{"running":"full"}`, reason: "Progressing", words: "the first backup is being made", aside: true},
+		"it does not grow": {report: `{"lastBackup":"a"}`, trouble: "data-shop-db-backup-0 cannot grow", reason: "ChangeFailed",
+			words: "the last backup is a; data-shop-db-backup-0 cannot grow; see docs/runbooks/backup-repository-full.md", lasting: true},
+		"full, and does not grow": {report: `{"lastBackup":"a","reason":"RepositoryFull","message":"x"}`, trouble: "no room", reason: "RepositoryFull",
+			words: "x; see docs/runbooks/backup-repository-full.md; no room", lasting: true},
+		"mismatch": {report: `{"reason":"RepositoryMismatch","message":"x"}`, reason: "RepositoryMismatch",
+			words: "x; see docs/runbooks/backup-repository-mismatch.md", lasting: true},
+		"silent":        {reason: "Progressing", words: "has not reported", aside: true},
+		"the first one": {report: `{"running":"full"}`, reason: "Progressing", words: "the first backup is being made", aside: true},
 		"good": {report: `{"lastBackup":"20261128-074303F","restorableFrom":"2026-11-28T07:43:07Z"}`, ok: true, reason: "Ready",
 			words: "20261128-074303F, and times since 2026-11-28T07:43:07Z"},
 		"refused": {s3: s3, store: keys, report: `{"lastBackup":"a","reason":"CredentialsRefused","message":"403","since":"2026-11-28T07:43:07Z"}`,
@@ -56,7 +63,7 @@ func TestBackupReady(t *testing.T) {
 				seen.ConfigMaps = []*corev1.ConfigMap{{ObjectMeta: metav1.ObjectMeta{Name: "shop-db-backup",
 					Annotations: map[string]string{naming.AnnotationBackupReport: test.report}}}}
 			}
-			got := backupReady(Input{App: app, Observed: seen})
+			got := backupReady(Input{App: app, Observed: seen, BackupTrouble: test.trouble})
 			if got.ok != test.ok || got.reason != test.reason || got.lasting != test.lasting || got.aside != test.aside ||
 				!strings.Contains(got.message, test.words) {
 				t.Errorf("%+v, want %+v", got, test)

@@ -31,6 +31,8 @@ type Input struct {
 	RedisChange map[string]string
 	// RedisTrouble is what keeps its volumes from growing until a person helps.
 	RedisTrouble map[string]string
+	// BackupTrouble is what keeps the volume of the backups from growing until a person helps.
+	BackupTrouble string
 	// Rotation is what was decided about the rotations of credentials.
 	Rotation Rotation
 }

@@ -58,12 +58,18 @@ func TestTLS(t *testing.T) {
 	if uri := string(bound.Data["uri"]); !strings.HasSuffix(uri, "?sslmode=verify-full&sslrootcert=/bindings/database/ca.crt") {
 		t.Errorf("the app is not told to ask for TLS: …%s", uri[strings.LastIndex(uri, "?"):])
 	}
-	conn, first := w.connectTLS("secure", bound)
+	w.renewsTLS("secure-db-tls", w.databaseURI("secure"), bound)
+}
+
+// renewsTLS has a certificate made anew under an open connection.
+func (w *world) renewsTLS(secret, uri string, bound *corev1.Secret) {
+	w.Helper()
+	conn, first := w.connectTLS(uri, bound)
 	certificate := &corev1.Secret{}
-	w.must(w.read("secure-db-tls", certificate))
+	w.must(w.read(secret, certificate))
 	w.must(api.Delete(w.ctx, certificate))
-	w.eventually(3*time.Minute, "the database serves another certificate", func() error {
-		other, now := w.connectTLS("secure", bound)
+	w.eventually(3*time.Minute, "another certificate is served", func() error {
+		other, now := w.connectTLS(uri, bound)
 		defer func() { _ = other.Close(w.ctx) }()
 		if now == first {
 			return fmt.Errorf("it is still %s", now)
@@ -75,9 +81,9 @@ func TestTLS(t *testing.T) {
 }
 
 // connectTLS connects by the app's binding, sure of the server, and returns the serial number of its certificate.
-func (w *world) connectTLS(name string, bound *corev1.Secret) (*pgx.Conn, string) {
+func (w *world) connectTLS(uri string, bound *corev1.Secret) (*pgx.Conn, string) {
 	w.Helper()
-	config, err := pgx.ParseConfig(w.databaseURI(name))
+	config, err := pgx.ParseConfig(uri)
 	w.must(err)
 	serial := ""
 	pool := x509.NewCertPool()

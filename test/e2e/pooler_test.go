@@ -28,7 +28,7 @@ func (w *world) poolerURI(name, kind string) string {
 	if kind == naming.PoolerReadOnly {
 		user, key = "app_ro", "APP_RO_PASSWORD"
 	}
-	return fmt.Sprintf("postgres://%s:%s@%s/app?sslmode=disable&connect_timeout=30",
+	return fmt.Sprintf("postgres://%s:%s@%s/app?sslmode=require&connect_timeout=30",
 		user, secret.Data[key], net.JoinHostPort(service.Spec.ClusterIP, "5432"))
 }
 
@@ -49,6 +49,7 @@ func TestPooler(t *testing.T) {
 		t.Errorf("the endpoint is %s, want %s", status.Endpoints.DatabaseReadWrite, want)
 	}
 	checkBindings(w)
+	checkPoolerTLS(w)
 	f := &failovers{world: w, name: "shop"}
 	// More than the pool has connections, and as patient as the pooler is.
 	load := w.startPatientWriters(w.poolerURI("shop", naming.PoolerReadWrite), patientWriters, 30*time.Second)
@@ -70,10 +71,8 @@ func TestPooler(t *testing.T) {
 		gap := load.gap(began, time.Minute)
 		failed = load.failed() - failed
 		t.Logf("pooler | %s", row(fault.name, seconds(gap), failed))
-		// The goal is 0. On a busy machine the proxies of a node may follow later than the poolers are let go:
-		// then a client may have to try again, once.
-		if fault.name == "planned switchover" && failed > patientWriters {
-			t.Errorf("%d transactions failed in a planned switchover; the %d writers were to wait: %v", failed, patientWriters, load.errors)
+		if fault.name == "planned switchover" && failed > 0 {
+			t.Errorf("%d transactions failed in a planned switchover; all were to wait: %v", failed, load.errors)
 		}
 	}
 	checkForgottenPause(f, load)
@@ -96,6 +95,27 @@ func checkBindings(w *world) {
 			w.Errorf("the binding's %s is %s", key, got)
 		}
 	}
+}
+
+// checkPoolerTLS: both sides of the poolers are encrypted, the app knows the pooler by its name, and a certificate
+// made anew reaches it without a restart.
+func checkPoolerTLS(w *world) {
+	w.Helper()
+	secret := &corev1.Secret{}
+	w.must(w.read(naming.DatabaseBinding(w.app("shop")), secret))
+	for _, key := range []string{"uri", "uri-ro", "uri-direct"} {
+		if uri := string(secret.Data[key]); !strings.HasSuffix(uri, "?sslmode=verify-full&sslrootcert=/bindings/database/ca.crt") {
+			w.Errorf("the app is not told to ask for TLS by %s: …%s", key, uri[strings.LastIndex(uri, "?"):])
+		}
+	}
+	uri := w.poolerURI("shop", naming.PoolerReadWrite)
+	conn, _ := w.connectTLS(uri, secret)
+	var encrypted bool
+	w.must(conn.QueryRow(w.ctx, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").Scan(&encrypted))
+	if !encrypted {
+		w.Error("the pooler speaks to the database in the clear")
+	}
+	w.renewsTLS(naming.DatabaseTLS(w.app("shop")), uri, secret)
 }
 
 // checkTold waits until the leadership was taken after a time, by whomever, and the poolers were told.
@@ -134,7 +154,7 @@ func checkForgottenPause(f *failovers, load *writers) {
 			addresses = append(addresses, address)
 		}
 	}
-	consoles := &pgbouncer.Client{Database: components.PoolerDatabase}
+	consoles := &pgbouncer.Client{Database: components.PoolerDatabase, Lookup: components.PoolerLookup}
 	began := time.Now()
 	f.must(consoles.Pause(context.WithoutCancel(f.ctx), addresses, string(secret.Data["POOLER_ADMIN_PASSWORD"])))
 	f.eventually(10*time.Second, "nobody writes", func() error {

@@ -335,6 +335,26 @@ func TestRefusedChange(t *testing.T) {
 			from: postgres, to: app + `database: {postgres: {storage: {size: 10G}}}`,
 			want: []string{"storage.size cannot shrink"},
 		},
+		"the volume of the backups shrinks": {
+			from: app + `database: {postgres: {backup: {volume: {size: 5Gi}}, storage: {size: 10Gi}}}`,
+			to:   app + `database: {postgres: {backup: {volume: {size: 4Gi}}, storage: {size: 10Gi}}}`,
+			want: []string{"storage.size cannot shrink"},
+		},
+		"the volume of the backups shrinks from that of the database": {
+			from: app + `database: {postgres: {backup: {}, storage: {size: 10Gi}}}`,
+			to:   app + `database: {postgres: {backup: {volume: {size: 9Gi}}, storage: {size: 10Gi}}}`,
+			want: []string{"the volume of the backups cannot shrink", "database.postgres.backup.volume.size", "not smaller than before"},
+		},
+		"the volume of the backups shrinks to that of the database": {
+			from: app + `database: {postgres: {backup: {volume: {size: 20Gi}}, storage: {size: 10Gi}}}`,
+			to:   app + `database: {postgres: {backup: {}, storage: {size: 11Gi}}}`,
+			want: []string{"the volume of the backups cannot shrink"},
+		},
+		"the volume of the backups loses its class": {
+			from: app + `database: {postgres: {backup: {}, storage: {size: 10Gi, storageClassName: fast}}}`,
+			to:   app + `database: {postgres: {backup: {volume: {size: 20Gi}}, storage: {size: 10Gi, storageClassName: fast}}}`,
+			want: []string{"the StorageClass of the backups' volume cannot be changed", "backup.volume.storageClassName"},
+		},
 		"storage class set": {
 			from: postgres, to: app + `database: {postgres: {storage: {size: 10Gi, storageClassName: fast}}}`,
 			want: []string{"storage.storageClassName cannot be changed on a live volume", "create a new ScalableApp"},
@@ -400,6 +420,7 @@ func TestAcceptedChange(t *testing.T) {
 		"a pooler that just fits":          `database: {postgres: {pooler: {poolSize: 22}, storage: {size: 10Gi}}}`,
 		"one that fits max_connections":    `database: {postgres: {pooler: {poolSize: 30}, parameters: {max_connections: "261"}, storage: {size: 10Gi}}}`,
 		"backups":                          `database: {postgres: {backup: {}, storage: {size: 10Gi}}}`,
+		"backups on a volume of their own": `database: {postgres: {backup: {volume: {size: 5Gi}}, storage: {size: 10Gi}}}`,
 		"more instances":                   `database: {postgres: {instances: 3, storage: {size: 10Gi}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {

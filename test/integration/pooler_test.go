@@ -10,14 +10,17 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/scalableapp/scalableapp-operator/internal/action"
 	"github.com/scalableapp/scalableapp-operator/internal/apply"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/patroni"
+	"github.com/scalableapp/scalableapp-operator/internal/pgbouncer"
 	"github.com/scalableapp/scalableapp-operator/internal/plan"
 )
 
@@ -59,6 +62,13 @@ func (c *toldWords) Reconnect(_ context.Context, addresses []string, password st
 	return c.tell("reconnect", addresses, password)
 }
 
+func (c *toldWords) Writable(_ context.Context, addresses []string, password string, login pgbouncer.Login) error {
+	if login.Password == "" || login.User == "" {
+		return errors.New("nobody logs in")
+	}
+	return c.tell("ask", addresses, password)
+}
+
 func (c *toldWords) Switchover(_ context.Context, _ patroni.Member, leader, candidate string) error {
 	return c.tell("switchover", []string{leader, candidate}, "none")
 }
@@ -72,7 +82,8 @@ func newPoolerWorld(t *testing.T) (w *databaseWorld, pooler *appsv1.Deployment) 
 	w.must(w.Update(t.Context(), w.leader))
 	w.must(w.Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: naming.DatabaseCredentials(w.app), Namespace: w.app.Namespace},
-		StringData: map[string]string{components.PoolerCredentials(w.app).Key: "secret", "RESTAPI_PASSWORD": "secret"}}))
+		StringData: map[string]string{components.PoolerCredentials(w.app).Key: "secret", "POOLER_PASSWORD": "secret", "RESTAPI_PASSWORD": "secret"}}))
+	w.leadTo(w.leader.Name)
 	labels := naming.PoolerSelector(w.app, naming.PoolerReadWrite)
 	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "pgbouncer", Image: "i"}}}}
@@ -88,8 +99,22 @@ func newPoolerWorld(t *testing.T) (w *databaseWorld, pooler *appsv1.Deployment) 
 	return w, pooler
 }
 
+// leadTo has the Service of the primary lead to a pod, as the API server's controller does.
+func (w *databaseWorld) leadTo(pod string) {
+	w.Helper()
+	service := naming.DatabaseReadWrite(w.app)
+	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: service + "-1", Namespace: w.app.Namespace,
+		Labels: map[string]string{discoveryv1.LabelServiceName: service}}, AddressType: discoveryv1.AddressTypeIPv4}
+	endpoint := discoveryv1.Endpoint{Addresses: []string{"10.1.1.1"}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: pod}}
+	_, err := controllerutil.CreateOrUpdate(w.Context(), w.Client, slice, func() error {
+		slice.Endpoints = []discoveryv1.Endpoint{endpoint}
+		return nil
+	})
+	w.must(err)
+}
+
 func (w *databaseWorld) carry(ctx context.Context, c *toldWords, a action.Action) error {
-	x := &apply.Executor{Client: w.Client, Live: w.Client, Patroni: c, Poolers: c}
+	x := &apply.Executor{Client: w.Client, Live: w.Client, Patroni: c, Poolers: c, Ways: c}
 	return x.Execute(ctx, w.app, plan.Plan{Actions: []action.Action{a}})
 }
 
@@ -130,21 +155,22 @@ func TestPoolerReconnect(t *testing.T) {
 // whatever fails.
 func TestClientsWaitForASwitchover(t *testing.T) {
 	t.Parallel()
-	const pause, resume, switchover = "pause 10.1.2.3:5432", "resume 10.1.2.3:5432", "switchover shop-db-0 shop-db-1"
+	const pause, ask, resume, switchover = "pause 10.1.2.3:5432", "ask 10.1.2.3:5432", "resume 10.1.2.3:5432", "switchover shop-db-0 shop-db-1"
 	for name, c := range map[string]struct {
 		refuse string
 		want   []string
 		fails  bool
 	}{
-		"as it should be":               {want: []string{pause, switchover, resume}},
+		"as it should be":               {want: []string{pause, switchover, ask, resume}},
 		"the switchover fails":          {refuse: "switchover", want: []string{pause, switchover, resume}, fails: true},
 		"the poolers cannot be paused":  {refuse: "pause", want: []string{pause, switchover}},
 		"the operator is told to end":   {refuse: "ctx", want: []string{pause, switchover, resume}},
-		"the poolers cannot be resumed": {refuse: "resume", want: []string{pause, switchover, resume}},
+		"the poolers cannot be resumed": {refuse: "resume", want: []string{pause, switchover, ask, resume}},
+		"a pooler leads elsewhere":      {refuse: "ask", want: []string{pause, switchover, ask, resume}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, _ := newPoolerWorld(t)
+			w, pooler := newPoolerWorld(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			consoles := &toldWords{refuse: c.refuse}
@@ -155,19 +181,22 @@ func TestClientsWaitForASwitchover(t *testing.T) {
 				if c.refuse == "ctx" {
 					cancel()
 				}
-				delete(w.leader.Labels, naming.LabelRole) // as Patroni does, and its successor
-				w.must(w.Update(t.Context(), w.leader))
-				labels := naming.Selector(w.app, naming.ComponentDatabase)
-				labels[naming.LabelRole] = "primary"
-				w.must(w.Create(t.Context(), &corev1.Pod{
-					ObjectMeta: metav1.ObjectMeta{Name: "shop-db-1", Namespace: w.app.Namespace, Labels: labels}, Spec: w.leader.Spec}))
+				w.record.Annotations["leader"], w.record.Annotations["transitions"] = "shop-db-1", "4"
+				w.must(w.Update(t.Context(), w.record))
+				w.leadTo("shop-db-1")
 			}
 			err := w.carry(ctx, consoles, action.Switchover{Leader: "shop-db-0", Candidate: "shop-db-1"})
 			if (err != nil) != c.fails {
 				t.Errorf("got %v", err)
 			}
-			if !slices.Equal(consoles.words, c.want) {
+			if !slices.Equal(slices.Compact(consoles.words), c.want) { // it is asked until it is so
 				t.Errorf("happened: %q, want %q", consoles.words, c.want)
+			}
+			// They left all connections by the pause: to be told again would cut off those that are being made.
+			w.must(w.Get(t.Context(), client.ObjectKeyFromObject(pooler), pooler))
+			told := pooler.Annotations[naming.AnnotationPoolerTold]
+			if knows := c.refuse == "" || c.refuse == "resume"; knows != (told == "primary shop-db-1 term 4") {
+				t.Errorf("it is written down that the poolers were told %q", told)
 			}
 		})
 	}
