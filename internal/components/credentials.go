@@ -26,6 +26,7 @@ const (
 	// Only there where there is, or was, a pooler.
 	keyPoolerPassword      = "POOLER_PASSWORD"
 	keyPoolerAdminPassword = "POOLER_ADMIN_PASSWORD"
+	keyPoolerStatsPassword = "POOLER_STATS_PASSWORD"
 	keySentinelPassword    = "SENTINEL_PASSWORD"
 )
 
@@ -40,7 +41,7 @@ func Credentials(in Input) []Object {
 		keys := []string{keySuperuserPassword, keyReplicationPassword, keyRewindPassword, keyRestAPIPassword,
 			keyAppPassword, keyAppROPassword, keyMonitorPassword}
 		if wantsPooler(in.App) {
-			keys = append(keys, keyPoolerPassword, keyPoolerAdminPassword)
+			keys = append(keys, keyPoolerPassword, keyPoolerAdminPassword, keyPoolerStatsPassword)
 		}
 		objects = append(objects, passwords(in, naming.ComponentDatabase, naming.DatabaseCredentials(in.App), keys...)...)
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 )
 
-// NetworkPolicies close the data tier to everything but this app and the operator. They say nothing of
+// NetworkPolicies close the data tier to everything but this app and the operator, and its metrics to nobody, as
+// those of the app. They say nothing of
 // egress: the operator cannot know what the app has to reach. The app itself is open to everybody on its
 // ports, and so to the operator, which reads its metrics and asks its gates. The kubelet's probes come from
 // the pod's own node, which policies do not concern.
@@ -40,12 +41,14 @@ func NetworkPolicies(in Input) []Object {
 			ingress(database, postgresPort),
 			// Patroni's API can switch over and restart: for members and the operator alone.
 			ingress(slices.Concat([]*peer{members}, operatorPeers(in)), patroniPort),
-			ingress([]*peer{backups}, pgbackrestPort)))
+			ingress([]*peer{backups}, pgbackrestPort),
+			ingress(nil, postgresMetricsPort)))
 		objects = append(objects, backupPolicies(in, members)...)
 	}
 	if wantsPooler(in.App) {
 		objects = append(objects, networkPolicy(in, naming.ComponentPooler, naming.PoolerUsers(in.App),
-			ingress(slices.Concat(clients, operatorPeers(in)), postgresPort)))
+			ingress(slices.Concat(clients, operatorPeers(in)), postgresPort),
+			ingress(nil, poolerMetricsPort)))
 	}
 	for _, r := range redises(in.App) {
 		if r.members == 1 {

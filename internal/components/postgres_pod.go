@@ -66,6 +66,7 @@ func databaseTemplate(in Input) *corev1ac.PodTemplateSpecApplyConfiguration {
 				WithTopologyKey(corev1.LabelHostname).
 				WithWhenUnsatisfiable(corev1.ScheduleAnyway).
 				WithLabelSelector(matchLabels(databaseSelector(in)))).
+			WithInitContainers(databaseMetrics(in)).
 			WithContainers(postgresContainer(in), memberServer(in)).
 			WithVolumes(postgresVolumes(in)...))
 }
@@ -75,7 +76,7 @@ const DatabaseContainer = "postgres"
 
 // databaseTemplateVersion is raised when a change of the template is worth a restart of every database. Other
 // changes of a later operator are taken up by pods as they come: an upgrade of the operator restarts nothing.
-const databaseTemplateVersion = 2 // TLS, and pgBackRest beside PostgreSQL
+const databaseTemplateVersion = 3 // the exporter of metrics and the agent beside PostgreSQL
 
 // databaseShape is what a running pod is held against: the image and the version of the template. Settings
 // are Patroni's to change, and resources can change in a running pod.
@@ -185,6 +186,7 @@ func postgresVolumes(in Input) []*corev1ac.VolumeApplyConfiguration {
 		secretVolume("pgbackrest", naming.BackupConfig(in.App)),
 		secretVolume("pgbackrest-tls", naming.BackupTLS(in.App)),
 		secretVolume(tlsVolume, naming.DatabaseTLS(in.App)),
+		secretKeyVolume(metricsVolume, naming.DatabaseCredentials(in.App), keyMonitorPassword),
 		volume().WithName("run").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		volume().WithName("tmp").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		// Without a /dev/shm that it can write Patroni looks healthy and never fails over.
