@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -128,12 +129,18 @@ func postgresContainer(in Input) *corev1ac.ContainerApplyConfiguration {
 		WithVolumeMounts(readOnly(tlsVolume, postgresTLSDir))
 }
 
-// memberServer lets the backup pod read a member's files, and has PostgreSQL take up a renewed certificate.
+// memberServer lets the backup pod read a member's files, has PostgreSQL take up a renewed certificate, and
+// answers the operator what only the image's PostgreSQL knows.
 // It is there with and without backups, so that switching them on makes no pod anew.
 func memberServer(in Input) *corev1ac.ContainerApplyConfiguration {
 	return pgbackrestServer(in).
 		WithArgs("--postgres").
+		WithPorts(containerPort(agentPortName, AgentPort)).
+		WithResources(resourcesOr(corev1.ResourceRequirements{}, corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("56Mi"),
+		}, corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")})).
 		WithVolumeMounts(
+			readOnly("agent", "/etc/postgres-agent"),
 			readOnly(dataVolume, postgresDataDir),
 			corev1ac.VolumeMount().WithName("run").WithMountPath(postgresRunDir),
 			readOnly(tlsVolume, postgresTLSDir))
@@ -187,6 +194,7 @@ func postgresVolumes(in Input) []*corev1ac.VolumeApplyConfiguration {
 		secretVolume("pgbackrest-tls", naming.BackupTLS(in.App)),
 		secretVolume(tlsVolume, naming.DatabaseTLS(in.App)),
 		secretKeyVolume(metricsVolume, naming.DatabaseCredentials(in.App), keyMonitorPassword),
+		secretKeyVolume("agent", naming.DatabaseCredentials(in.App), keyRestAPIPassword),
 		volume().WithName("run").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		volume().WithName("tmp").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		// Without a /dev/shm that it can write Patroni looks healthy and never fails over.

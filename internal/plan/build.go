@@ -116,7 +116,7 @@ func (b *builder) chooseTarget() {
 		}
 	}
 	if b.target, b.targetErr = components.Template(b.in, b.target); b.targetErr == nil {
-		b.targetErr = components.PoolerFits(b.app)
+		b.targetErr = components.DatabaseFits(b.in)
 	}
 }
 
@@ -146,7 +146,7 @@ func (b *builder) paused() bool { return b.app.Spec.Paused != nil && *b.app.Spec
 
 func (b *builder) statusInput() status.Input {
 	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision,
-		Database: b.database, RedisChange: b.redisChange()}
+		Database: b.database, Unjudged: components.ParametersUnanswered(b.in), RedisChange: b.redisChange()}
 }
 
 func (b *builder) decideRollout() {
@@ -282,7 +282,8 @@ func (b *builder) wake() time.Duration {
 		wake = renew
 	}
 	polls := waits || len(b.seen.Warnings) > 0 || missing || b.missingClass() || noRoutes ||
-		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret()
+		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret() ||
+		components.ParametersUnanswered(b.in) != ""
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
 	}

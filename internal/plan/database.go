@@ -73,8 +73,10 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	if b.shifting() {
 		s.Hold = "a rollout shifts traffic: the database is changed when it is over"
 	}
-	if b.unfit() {
-		s.Hold = "its pooler does not fit: the database is changed when it does"
+	if components.DatabaseFits(b.in) != nil {
+		s.Hold = "what the spec wants of it does not fit: the database is changed when it does"
+	} else if unanswered := components.ParametersUnanswered(b.in); unanswered != "" {
+		s.Hold = "PostgreSQL is to judge its new settings first: " + unanswered
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil {
 		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"], Seen: b.seen.LeaderRenewed}

@@ -51,7 +51,15 @@ func databaseReady(in Input) verdict {
 		v.message = fmt.Sprintf("%s takes writes, %d of %d instances are ready", status.Primary, status.ReadyInstances, status.Instances)
 		v = pooled(in, v)
 	}
-	return changing(v, status, d)
+	return changing(unjudged(in, v), status, d)
+}
+
+// unjudged says that changed settings wait for PostgreSQL's word.
+func unjudged(in Input, v verdict) verdict {
+	if !v.ok || in.Unjudged == "" {
+		return v
+	}
+	return bad(v.kind, v1alpha1.ReasonProgressing, "%s; its new settings wait until PostgreSQL has judged them: %s", v.message, in.Unjudged)
 }
 
 // runbook is where a person finds what to do.
