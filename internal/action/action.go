@@ -73,7 +73,9 @@ type ReleaseLeader struct {
 	UID types.UID
 	// Silent says that nobody saw it end: it is asked first, and left alone if it answers.
 	Silent bool
-	Why    string
+	// Stuck says that it lives and its volume does not answer.
+	Stuck bool
+	Why   string
 }
 
 func (a ReleaseLeader) String() string {

@@ -130,7 +130,7 @@ func postgresContainer(in Input) *corev1ac.ContainerApplyConfiguration {
 }
 
 // memberServer lets the backup pod read a member's files, has PostgreSQL take up a renewed certificate, and
-// answers the operator what only the image's PostgreSQL knows.
+// runs the agent: it answers the operator what only the image's PostgreSQL knows, and sees whether the volume lives.
 // It is there with and without backups, so that switching them on makes no pod anew.
 func memberServer(in Input) *corev1ac.ContainerApplyConfiguration {
 	return pgbackrestServer(in).
@@ -141,7 +141,7 @@ func memberServer(in Input) *corev1ac.ContainerApplyConfiguration {
 		}, corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")})).
 		WithVolumeMounts(
 			readOnly("agent", "/etc/postgres-agent"),
-			readOnly(dataVolume, postgresDataDir),
+			corev1ac.VolumeMount().WithName(dataVolume).WithMountPath(postgresDataDir), // the agent writes there, to see that it can
 			corev1ac.VolumeMount().WithName("run").WithMountPath(postgresRunDir),
 			readOnly(tlsVolume, postgresTLSDir))
 }

@@ -28,6 +28,9 @@ const (
 // record runs out (ttl). A standby in step has all that it acknowledged, so the record can be taken away at
 // once: only members that -sync names may become the primary, and the old one, should it live on after all, can
 // acknowledge nothing without that standby. Where commits are not synchronous only the kubelet's word counts.
+//
+// A leader whose volume hangs is as good as ended: its commits hang with it, and nobody but a person would
+// notice. Patroni cannot hand over, because it would write a checkpoint first.
 func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 	if s.Leader.Name == "" {
 		return nil, 0
@@ -38,10 +41,7 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 		}
 	}
 	leader := s.member(s.Leader.Name)
-	standby := slices.ContainsFunc(s.Members, func(m Member) bool {
-		return m.Name != s.Leader.Name && !m.Deleting && m.Ended.IsZero() &&
-			m.State.State == "running" && (!s.Synchronous || slices.Contains(s.InStep, m.Name))
-	})
+	standby := s.standby()
 	switch {
 	case !standby || !s.Initialized || s.paused(): // in maintenance mode nobody would take over
 	case leader == nil && s.Synchronous:
@@ -52,6 +52,10 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 		}
 		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
 			Why: "the kubelet saw its container end"})
+	case leader != nil && s.Synchronous && !leader.VolumeStuck.IsZero():
+		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
+			Stuck: true, Why: "its volume does not answer"})
+		return urgent, SilentFor / 2
 	case leader != nil && s.Synchronous && !s.Leader.Seen.IsZero() && s.Now.Sub(s.Leader.Seen) >= SilentFor:
 		// A cut-off leader is no fact. It is asked first, and with a standby in step to take over it is harmless
 		// should it live on.
@@ -60,6 +64,14 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 		return urgent, SilentFor / 2
 	}
 	return urgent, 0
+}
+
+// standby says whether there is a member that may take over at once.
+func (s *Snapshot) standby() bool {
+	return slices.ContainsFunc(s.Members, func(m Member) bool {
+		return m.Name != s.Leader.Name && !m.Deleting && m.Ended.IsZero() && m.VolumeStuck.IsZero() &&
+			m.State.State == "running" && (!s.Synchronous || slices.Contains(s.InStep, m.Name))
+	})
 }
 
 // paused says whether a person has put Patroni into its maintenance mode.

@@ -130,6 +130,9 @@ func (b *builder) member(pod *corev1.Pod) database.Member {
 		Ended:    databaseEnded(pod),
 		State:    memberState(pod.Annotations["status"]),
 	}
+	if since := pod.Annotations[naming.AnnotationVolumeStuck]; since != "" {
+		m.VolumeStuck, _ = time.Parse(time.RFC3339, since) // the agent's; what cannot be read says nothing
+	}
 	m.Outdated = components.DatabaseOutdated(b.in, pod)
 	for _, c := range pod.Spec.Containers {
 		if c.Name == components.DatabaseContainer {
