@@ -145,13 +145,13 @@ func (x *Executor) unlabel(ctx context.Context, app *v1alpha1.ScalableApp, a act
 }
 
 // releaseLeader takes the record only from the leader that was seen to have ended: a newer renewal says that
-// it lives, and so does a container that runs by now. One whose volume does not answer lives, and renews.
+// it lives, and so does a container that runs by now. One whose volume does not answer is only asked to end.
 func (x *Executor) releaseLeader(ctx context.Context, app *v1alpha1.ScalableApp, a action.ReleaseLeader) error {
 	record, err := x.record(ctx, app, a.Record)
 	if err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if record.Annotations["leader"] != a.Leader || record.Annotations["renewTime"] != a.Renewed && !a.Stuck {
+	if record.Annotations["leader"] != a.Leader || record.Annotations["renewTime"] != a.Renewed {
 		return changed("ConfigMap", record.Name, "it was renewed")
 	}
 	pod := &corev1.Pod{}
@@ -161,8 +161,8 @@ func (x *Executor) releaseLeader(ctx context.Context, app *v1alpha1.ScalableApp,
 	case err != nil:
 		return err
 	case a.Stuck:
-		if pod.UID != a.UID || pod.Annotations[naming.AnnotationVolumeStuck] == "" {
-			return changed("Pod", a.Leader, "its volume answers again")
+		if pod.UID != a.UID || pod.DeletionTimestamp.IsZero() {
+			return changed("Pod", a.Leader, "it is another one by now")
 		}
 	case a.Silent && pod.UID == a.UID:
 		if alive := x.Patroni.Alive(ctx, pod.Status.PodIP); alive {

@@ -101,7 +101,7 @@ func parametersFit(in Input) error {
 	if limited && check.SharedMemory+serverMemory > limit {
 		return fmt.Errorf("database.postgres.resources.limits.memory is too small for database.postgres.parameters: "+
 			"PostgreSQL would take %s of shared memory + %s for its and Patroni's processes = %s, and the limit is %s; "+
-			"raise it, or lower shared_buffers or max_connections",
+			"raise it, or lower shared_buffers, max_connections or max_locks_per_transaction",
 			megabytes(check.SharedMemory), megabytes(serverMemory), megabytes(check.SharedMemory+serverMemory), megabytes(limit))
 	}
 	return nil

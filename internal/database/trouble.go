@@ -13,7 +13,7 @@ var lost = []string{"start failed", "crashed", "restart failed"}
 func (s *Snapshot) trouble() (words, runbook string) {
 	const stuck, gone = "database-volume-stuck", "database-member-lost"
 	if m := s.member(s.Leader.Name); m != nil && !m.VolumeStuck.IsZero() {
-		words = fmt.Sprintf("the volume of %s, the primary, has not answered since %s, so commits hang", m.Name, m.VolumeStuck.Format(time.RFC3339))
+		words = fmt.Sprintf("the volume of %s has not answered since %s, so commits hang", m.Name, m.VolumeStuck.Format(time.RFC3339))
 		switch {
 		case !s.Synchronous:
 			words += "; nobody takes over by itself with durability Asynchronous, because the last commits would be lost"
