@@ -29,6 +29,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/apply"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
+	"github.com/scalableapp/scalableapp-operator/internal/member"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/observe"
 	"github.com/scalableapp/scalableapp-operator/internal/patroni"
@@ -135,7 +136,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config plan.Config, o Options)
 			Config:   &observe.ConfigReader{Metadata: metadata, Live: live},
 			Gateways: gateways, Renewals: records,
 			Gates: &observe.Gates{Pods: &podmetrics.Reader{}, Prometheus: &promql.Client{}, Prober: &probe.Client{}},
-			Redis: &redisclient.Client{},
+			Redis: &redisclient.Client{}, Parameters: &member.Client{},
 		},
 		Executor: &apply.Executor{
 			Client: mgr.GetClient(), Live: live, Patroni: &patroni.Client{}, Redis: &redisclient.Client{},

@@ -86,7 +86,9 @@ type ReleaseLeader struct {
 	UID types.UID
 	// Silent says that nobody saw it end: it is asked first, and left alone if it answers.
 	Silent bool
-	Why    string
+	// Stuck says that its volume does not answer and that its pod was asked to end, which may take until it does.
+	Stuck bool
+	Why   string
 }
 
 func (a ReleaseLeader) String() string {

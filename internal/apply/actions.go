@@ -168,7 +168,7 @@ func (x *Executor) unlabel(ctx context.Context, app *v1alpha1.ScalableApp, a act
 }
 
 // releaseLeader takes the record only from the leader that was seen to have ended: a newer renewal says that
-// it lives, and so does a container that runs by now.
+// it lives, and so does a container that runs by now. One whose volume does not answer is only asked to end.
 func (x *Executor) releaseLeader(ctx context.Context, app *v1alpha1.ScalableApp, a action.ReleaseLeader) error {
 	record, err := x.record(ctx, app, a.Record)
 	if err != nil {
@@ -183,6 +183,10 @@ func (x *Executor) releaseLeader(ctx context.Context, app *v1alpha1.ScalableApp,
 	case apierrors.IsNotFound(err):
 	case err != nil:
 		return err
+	case a.Stuck:
+		if pod.UID != a.UID || pod.DeletionTimestamp.IsZero() {
+			return changed("Pod", a.Leader, "it is another one by now")
+		}
 	case a.Silent && pod.UID == a.UID:
 		if alive := x.Patroni.Alive(ctx, pod.Status.PodIP); alive {
 			return nil // it cannot reach the API server, or that is slow; Patroni decides

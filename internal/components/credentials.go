@@ -31,6 +31,7 @@ const (
 	// Only there where there is, or was, a pooler.
 	keyPoolerPassword      = "POOLER_PASSWORD"
 	keyPoolerAdminPassword = "POOLER_ADMIN_PASSWORD"
+	keyPoolerStatsPassword = "POOLER_STATS_PASSWORD"
 	keySentinelPassword    = "SENTINEL_PASSWORD"
 )
 

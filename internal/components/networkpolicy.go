@@ -38,14 +38,18 @@ func NetworkPolicies(in Input) []Object {
 		database = append(database, componentPeer(in.App, naming.ComponentPooler))
 		objects = append(objects, networkPolicy(in, naming.ComponentDatabase, naming.Database(in.App),
 			ingress(database, postgresPort),
-			// Patroni's API can switch over and restart: for members and the operator alone.
+			// Patroni's API can switch over and restart, the agent runs PostgreSQL's programs: for members and the
+			// operator alone.
 			ingress(slices.Concat([]*peer{members}, operatorPeers(in)), patroniPort),
-			ingress([]*peer{backups}, pgbackrestPort)))
+			ingress(slices.Concat([]*peer{members}, operatorPeers(in)), AgentPort),
+			ingress([]*peer{backups}, pgbackrestPort),
+			ingress(nil, postgresMetricsPort)))
 		objects = append(objects, backupPolicies(in, members)...)
 	}
 	if wantsPooler(in.App) {
 		objects = append(objects, networkPolicy(in, naming.ComponentPooler, naming.PoolerUsers(in.App),
-			ingress(slices.Concat(clients, operatorPeers(in)), postgresPort)))
+			ingress(slices.Concat(clients, operatorPeers(in)), postgresPort),
+			ingress(nil, poolerMetricsPort)))
 	}
 	for _, r := range redises(in.App) {
 		if r.members == 1 {

@@ -24,6 +24,8 @@ const (
 	poolerRole = "pooler"
 	// poolerAdmin is the user of PgBouncer's console.
 	poolerAdmin = "pgbouncer"
+	// poolerStats may look at the console and do nothing there.
+	poolerStats = "stats"
 
 	// poolerDrainSeconds is how long clients have to leave a pooler that ends, and poolerGraceSeconds
 	// covers that and the transactions that are under way then.
@@ -123,6 +125,7 @@ func poolerTemplate(in Input, kind string) *corev1ac.PodTemplateSpecApplyConfigu
 				WithTopologyKey(corev1.LabelHostname).
 				WithWhenUnsatisfiable(corev1.ScheduleAnyway).
 				WithLabelSelector(matchLabels(naming.PoolerSelector(in.App, kind)))).
+			WithInitContainers(poolerMetrics(in)).
 			WithContainers(poolerContainer(in, kind)).
 			WithVolumes(poolerVolumes(in, kind)...))
 }
@@ -168,6 +171,7 @@ func poolerVolumes(in Input, kind string) []*corev1ac.VolumeApplyConfiguration {
 	return []*corev1ac.VolumeApplyConfiguration{
 		corev1ac.Volume().WithName("config").WithProjected(sources),
 		corev1ac.Volume().WithName("run").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
+		secretKeyVolume(metricsVolume, naming.DatabaseCredentials(in.App), keyPoolerStatsPassword),
 	}
 }
 

@@ -73,7 +73,11 @@ func poolerUsers(in Input) string {
 	if password == "" || admin == "" {
 		return ""
 	}
-	return fmt.Sprintf("%q %q\n%q %q\n", poolerRole, password, poolerAdmin, admin)
+	users := fmt.Sprintf("%q %q\n%q %q\n", poolerRole, password, poolerAdmin, admin)
+	if stats := secretValue(in, naming.DatabaseCredentials(in.App), keyPoolerStatsPassword); stats != "" {
+		users += fmt.Sprintf("%q %q\n", poolerStats, stats)
+	}
+	return users
 }
 
 func poolerConfig(in Input, kind string) Object {
@@ -99,7 +103,7 @@ func pgbouncerINI(in Input, kind string) string {
 		{"listen_addr", "*"}, {"listen_port", fmt.Sprint(postgresPort)}, {"unix_socket_dir", poolerRunDir},
 		{"auth_type", "scram-sha-256"}, {"auth_file", poolerDir + "/" + poolerUsersFile},
 		{"auth_user", poolerRole}, {"auth_query", lookupQuery}, {"auth_dbname", PoolerLookup},
-		{"admin_users", poolerAdmin},
+		{"admin_users", poolerAdmin}, {"stats_users", poolerStats},
 		{"pool_mode", "transaction"},
 		// A pool is of one database and user; the bound is over the users.
 		{"default_pool_size", size}, {"max_db_connections", size},

@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -66,6 +67,7 @@ func databaseTemplate(in Input) *corev1ac.PodTemplateSpecApplyConfiguration {
 				WithTopologyKey(corev1.LabelHostname).
 				WithWhenUnsatisfiable(corev1.ScheduleAnyway).
 				WithLabelSelector(matchLabels(databaseSelector(in)))).
+			WithInitContainers(databaseMetrics(in)).
 			WithContainers(postgresContainer(in), memberServer(in)).
 			WithVolumes(postgresVolumes(in)...))
 }
@@ -75,7 +77,7 @@ const DatabaseContainer = "postgres"
 
 // databaseTemplateVersion is raised when a change of the template is worth a restart of every database. Other
 // changes of a later operator are taken up by pods as they come: an upgrade of the operator restarts nothing.
-const databaseTemplateVersion = 3 // Patroni's passwords in a file, so that they can be exchanged
+const databaseTemplateVersion = 3 // Patroni's passwords in a file, the exporter of metrics and the agent beside PostgreSQL
 
 // databaseShape is what a running pod is held against: the image and the version of the template. Settings
 // are Patroni's to change, and resources can change in a running pod.
@@ -127,13 +129,19 @@ func postgresContainer(in Input) *corev1ac.ContainerApplyConfiguration {
 		WithVolumeMounts(readOnly(tlsVolume, postgresTLSDir))
 }
 
-// memberServer lets the backup pod read a member's files, and has PostgreSQL take up a renewed certificate.
+// memberServer lets the backup pod read a member's files, has PostgreSQL take up a renewed certificate, and
+// runs the agent: it answers the operator what only the image's PostgreSQL knows, and sees whether the volume lives.
 // It is there with and without backups, so that switching them on makes no pod anew.
 func memberServer(in Input) *corev1ac.ContainerApplyConfiguration {
 	return pgbackrestServer(in).
 		WithArgs("--postgres").
+		WithPorts(containerPort(agentPortName, AgentPort)).
+		WithResources(resourcesOr(corev1.ResourceRequirements{}, corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("56Mi"),
+		}, corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")})).
 		WithVolumeMounts(
-			readOnly(dataVolume, postgresDataDir),
+			readOnly("agent", "/etc/postgres-agent"),
+			corev1ac.VolumeMount().WithName(dataVolume).WithMountPath(postgresDataDir), // the agent writes there, to see that it can
 			corev1ac.VolumeMount().WithName("run").WithMountPath(postgresRunDir),
 			readOnly(tlsVolume, postgresTLSDir))
 }
@@ -189,6 +197,8 @@ func postgresVolumes(in Input) []*corev1ac.VolumeApplyConfiguration {
 		secretVolume("pgbackrest", naming.BackupConfig(in.App)),
 		secretVolume("pgbackrest-tls", naming.BackupTLS(in.App)),
 		secretVolume(tlsVolume, naming.DatabaseTLS(in.App)),
+		secretKeyVolume(metricsVolume, naming.DatabaseCredentials(in.App), keyMonitorPassword),
+		secretKeyVolume("agent", naming.DatabaseCredentials(in.App), keyRestAPIPassword),
 		volume().WithName("run").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		volume().WithName("tmp").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		// Without a /dev/shm that it can write Patroni looks healthy and never fails over.

@@ -71,7 +71,7 @@ func databaseCredentials(in Input) []Object {
 	name := naming.DatabaseCredentials(in.App)
 	keys := []string{keySuperuserPassword, keyRestAPIPassword, keyMonitorPassword}
 	if wantsPooler(in.App) {
-		keys = append(keys, keyPoolerPassword, keyPoolerAdminPassword)
+		keys = append(keys, keyPoolerPassword, keyPoolerAdminPassword, keyPoolerStatsPassword)
 	}
 	file, err := RotationFile(in, name)
 	if err != nil {

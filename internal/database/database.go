@@ -77,6 +77,8 @@ type Member struct {
 	ResizeRefused string
 	// Resizing says that the node is still at it.
 	Resizing bool
+	// VolumeStuck is since when its volume has not answered, as the agent in the pod says; zero is not.
+	VolumeStuck time.Time
 	// What the member last said of itself: it may be old.
 	State MemberState
 }

@@ -17,6 +17,9 @@ const (
 	// come every 5 s, are overdue. Patroni itself waits until the record runs out after 20 s, looks every 5 s
 	// whether it has, and asks the silent one once more.
 	SilentFor = 11 * time.Second
+	// renewedWithin is when a leader that lives renews at the latest, so that one which has not since it was
+	// asked to end does so no more.
+	renewedWithin = 7 * time.Second
 )
 
 // urgent keeps harm away.
@@ -38,10 +41,7 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 		}
 	}
 	leader := s.member(s.Leader.Name)
-	standby := slices.ContainsFunc(s.Members, func(m Member) bool {
-		return m.Name != s.Leader.Name && !m.Deleting && m.Ended.IsZero() &&
-			m.State.State == "running" && (!s.Synchronous || slices.Contains(s.InStep, m.Name))
-	})
+	standby := s.standby()
 	switch {
 	case !standby || !s.Initialized || s.paused(): // in maintenance mode nobody would take over
 	case leader == nil && s.Synchronous:
@@ -52,6 +52,8 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 		}
 		urgent = append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
 			Why: "the kubelet saw its container end"})
+	case leader != nil && s.Synchronous && !leader.VolumeStuck.IsZero():
+		return s.leave(leader, urgent)
 	case leader != nil && s.Synchronous && !s.Leader.Seen.IsZero() && s.Now.Sub(s.Leader.Seen) >= SilentFor:
 		// A cut-off leader is no fact. It is asked first, and with a standby in step to take over it is harmless
 		// should it live on.
@@ -60,6 +62,30 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 		return urgent, SilentFor / 2
 	}
 	return urgent, 0
+}
+
+// leave takes the leadership from a leader whose volume hangs. It is as good as ended, since its commits hang
+// with it, but its Patroni lives: it would take a record that was released right back, and it cannot hand over,
+// because it would write a checkpoint first. So its pod is asked to end, which ends the renewals, and then its
+// record is taken. The pod itself may hang until the volume answers.
+func (s *Snapshot) leave(leader *Member, urgent []action.Action) ([]action.Action, time.Duration) {
+	const why = "its volume does not answer, and a standby in step can take over"
+	if !leader.Deleting {
+		return append(urgent, action.DeletePod{Pod: leader.Name, UID: leader.UID, Why: why}), renewedWithin
+	}
+	if since := s.Now.Sub(s.Leader.Seen); since < renewedWithin {
+		return urgent, renewedWithin - since
+	}
+	return append(urgent, action.ReleaseLeader{Leader: s.Leader.Name, Renewed: s.Leader.Renewed, UID: leader.UID,
+		Stuck: true, Why: why}), renewedWithin
+}
+
+// standby says whether there is a member that may take over at once.
+func (s *Snapshot) standby() bool {
+	return slices.ContainsFunc(s.Members, func(m Member) bool {
+		return m.Name != s.Leader.Name && !m.Deleting && m.Ended.IsZero() && m.VolumeStuck.IsZero() &&
+			m.State.State == "running" && (!s.Synchronous || slices.Contains(s.InStep, m.Name))
+	})
 }
 
 // paused says whether a person has put Patroni into its maintenance mode.

@@ -46,6 +46,9 @@ type Decision struct {
 	Lasting bool
 	// Stuck says that nobody takes the writes, and that it does not pass by itself.
 	Stuck bool
+	// Trouble is what a member lacks that does not pass by itself, in words, and Runbook names the page for it; ""
+	// is nothing.
+	Trouble, Runbook string
 	// Refused is why a person's word cannot be done, in words; Handled says that the word has had its answer.
 	Refused string
 	Handled bool
@@ -74,6 +77,7 @@ func Next(s Snapshot) Decision {
 		d.KeepVolumeSize = true
 	}
 	d.Urgent, d.Wake = s.urgent()
+	d.Trouble, d.Runbook = s.trouble()
 	for _, rung := range []func(*Snapshot, *Decision) bool{
 		(*Snapshot).growVolumes, (*Snapshot).renewSet, (*Snapshot).scaleDown,
 		(*Snapshot).waitForAction, (*Snapshot).waitForMembers, (*Snapshot).hold, (*Snapshot).word,
@@ -120,7 +124,8 @@ func (s *Snapshot) away() string {
 			return m.Name + " does not follow the primary" + m.words()
 		}
 	}
-	return ""
+	trouble, _ := s.trouble()
+	return trouble
 }
 
 func (m Member) words() string {

@@ -83,6 +83,30 @@ func TestNext(t *testing.T) {
 		{"the leader is silent: only its record tells", func(s *Snapshot) { s.Members[0].Ready = false },
 			StateNoLeader, nil, "Patroni elects"},
 
+		{"the leader's volume hangs: its pod is asked to end", func(s *Snapshot) { s.Members[0].VolumeStuck = now.Add(-time.Minute) },
+			StateDegraded, []string{"delete pod db-0: its volume does not answer, and a standby in step can take over"}, "so commits hang"},
+		{"the leader's volume hangs, and its pod was just asked to end: Patroni may renew once more", func(s *Snapshot) {
+			s.Members[0].VolumeStuck, s.Members[0].Deleting, s.Members[0].Ready = now.Add(-time.Minute), true, false
+			s.Leader.Seen = now.Add(-6 * time.Second)
+		}, StateNoLeader, nil, "db-0 is being restarted"},
+		{"the leader's volume hangs, and nobody renews any more: its leadership is taken", func(s *Snapshot) {
+			s.Members[0].VolumeStuck, s.Members[0].Deleting, s.Members[0].Ready = now.Add(-time.Minute), true, false
+			s.Leader.Seen = now.Add(-7 * time.Second)
+		}, StateNoLeader, []string{"take the leadership from db-0: its volume does not answer, and a standby in step can take over"}, ""},
+		{"the leader's volume hangs, and that of the standby in step too: nothing can be done", func(s *Snapshot) {
+			s.Members[0].VolumeStuck, s.Members[1].VolumeStuck = now.Add(-time.Minute), now.Add(-time.Minute)
+		}, StateDegraded, nil, "no standby is in step"},
+		{"the leader's volume hangs, and commits are asynchronous", func(s *Snapshot) {
+			s.Members[0].VolumeStuck, s.Synchronous = now.Add(-time.Minute), false
+		}, StateDegraded, nil, "nobody takes over by itself with durability Asynchronous"},
+		{"a replica's volume hangs: nothing is changed, and nothing is due", func(s *Snapshot) {
+			outdated(s, 0)
+			s.Members[2].VolumeStuck = now.Add(-time.Minute)
+		}, StateDegraded, nil, "the volume of db-2 has not answered since"},
+		{"a replica cannot start from its volume", func(s *Snapshot) {
+			s.Members[2].Ready, s.Members[2].State = false, MemberState{Role: "replica", State: "start failed"}
+		}, StateDegraded, nil, "db-2 does not follow the primary (it is not ready)"},
+
 		{"new image: first the replica that is not in step", func(s *Snapshot) { outdated(s, 0, 1, 2) },
 			StateChanging, []string{"delete pod db-2: the image is b now, not a"}, "db-2 is restarted"},
 		{"new image: then the standby", func(s *Snapshot) { outdated(s, 0, 1) },

@@ -73,6 +73,9 @@ const (
 	//	switchover:FROM[:TO[:TOKEN]]   make another instance the primary; FROM is who is it now
 	//	failover:TO[:TOKEN]            make TO the primary while nobody can take over, and lose what it does not hold
 	AnnotationDatabaseAction = "apps.scalableapp.dev/database-action"
+	// AnnotationVolumeStuck on a pod of the database says since when its volume has not answered. The agent in
+	// the pod keeps it.
+	AnnotationVolumeStuck = "apps.scalableapp.dev/volume-stuck-since"
 	// AnnotationProven on a ControllerRevision says that it was rolled out in full: going back to it
 	// needs no second look.
 	AnnotationProven = "apps.scalableapp.dev/proven"

@@ -50,6 +50,10 @@ type Observer struct {
 	Gates *Gates
 	// Redis asks the session store and the cache how they are. Without it they are not asked.
 	Redis Redis
+	// Parameters has PostgreSQL judge changed settings. Without it they are not judged.
+	Parameters ParameterJudge
+
+	judgements judgements
 }
 
 // RenewalReader says when the newest renewal of a leader record was first seen; zero if none was.
@@ -65,7 +69,7 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
 	for _, read := range []func(context.Context, *v1alpha1.ScalableApp, *state.Observed) error{
-		o.gateways, o.children, o.config, o.external, o.backupStore, o.source, o.storageClasses, o.fixedVolumes, o.warnings, o.redis, o.gates,
+		o.gateways, o.children, o.config, o.external, o.backupStore, o.source, o.parameters, o.storageClasses, o.fixedVolumes, o.warnings, o.redis, o.gates,
 	} {
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err

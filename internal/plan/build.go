@@ -131,7 +131,7 @@ func (b *builder) chooseTarget() {
 		}
 	}
 	if b.target, b.targetErr = components.Template(b.in, b.target); b.targetErr == nil {
-		b.targetErr = components.PoolerFits(b.app)
+		b.targetErr = components.DatabaseFits(b.in)
 	}
 }
 
@@ -163,7 +163,7 @@ func (b *builder) statusInput() status.Input {
 	change, trouble := b.redisChange()
 	_, backups := b.backupVolume()
 	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision,
-		Database: b.database, RedisChange: change, RedisTrouble: trouble, BackupTrouble: backups, Rotation: b.rotations.Rotation}
+		Database: b.database, Unjudged: components.ParametersUnanswered(b.in), RedisChange: change, RedisTrouble: trouble, BackupTrouble: backups, Rotation: b.rotations.Rotation}
 }
 
 func (b *builder) decideRollout() {
@@ -299,7 +299,8 @@ func (b *builder) wake() time.Duration {
 		wake = renew
 	}
 	polls := waits || len(b.seen.Warnings) > 0 || len(b.seen.FixedVolumes) > 0 || missing || b.missingClass() || noRoutes ||
-		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret()
+		backup.RestoreObstacle(b.app, b.seen).Reason != "" || b.noBackupSecret() ||
+		components.ParametersUnanswered(b.in) != ""
 	if polls && (wake == 0 || wake > lookAgain) {
 		wake = lookAgain
 	}

@@ -73,8 +73,10 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	if b.shifting() {
 		s.Hold = "a rollout shifts traffic: the database is changed when it is over"
 	}
-	if b.unfit() {
-		s.Hold = "its pooler does not fit: the database is changed when it does"
+	if components.DatabaseFits(b.in) != nil {
+		s.Hold = "what the spec wants of it does not fit: the database is changed when it does"
+	} else if unanswered := components.ParametersUnanswered(b.in); unanswered != "" {
+		s.Hold = "PostgreSQL is to judge its new settings first: " + unanswered
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil {
 		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"], Seen: b.seen.LeaderRenewed}
@@ -127,6 +129,9 @@ func (b *builder) member(pod *corev1.Pod) database.Member {
 		Deleting: !pod.DeletionTimestamp.IsZero(),
 		Ended:    databaseEnded(pod),
 		State:    memberState(pod.Annotations["status"]),
+	}
+	if since := pod.Annotations[naming.AnnotationVolumeStuck]; since != "" {
+		m.VolumeStuck, _ = time.Parse(time.RFC3339, since) // the agent's; what cannot be read says nothing
 	}
 	m.Outdated = components.DatabaseOutdated(b.in, pod)
 	for _, c := range pod.Spec.Containers {

@@ -66,15 +66,18 @@ func (b *builder) poolerAddresses(kind string) []string {
 	return addresses
 }
 
-// unfit says whether the spec's pooler does not fit into the database's connections. Then nothing of the
+// unfit says whether the spec's database cannot be as it is wanted, or nobody can say yet. Then nothing of the
 // database or the pooler is changed: what there is goes on.
-func (b *builder) unfit() bool { return components.PoolerFits(b.app) != nil }
+func (b *builder) unfit() bool {
+	return components.DatabaseFits(b.in) != nil || components.ParametersUnanswered(b.in) != ""
+}
 
-// withoutDatabase are the objects but for those of the database and its poolers.
+// withoutDatabase are the objects but for those of the database and its poolers. The database's Services stay:
+// they follow its members, whatever the spec wants.
 func withoutDatabase(objects []components.Object) []components.Object {
 	return slices.DeleteFunc(objects, func(o components.Object) bool {
-		component := Identify(o).Component
-		return component == naming.ComponentDatabase || component == naming.ComponentPooler
+		id := Identify(o)
+		return id.Component == naming.ComponentDatabase && id.Kind != "Service" || id.Component == naming.ComponentPooler
 	})
 }
 

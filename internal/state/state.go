@@ -49,6 +49,10 @@ type Observed struct {
 	// LeaderRenewed is when the newest renewal of Patroni's leader record was first seen; zero if nobody knows.
 	LeaderRenewed time.Time
 
+	// Parameters is what PostgreSQL says of settings that are to be another now; nil while they are in force, and
+	// while there is nobody to ask.
+	Parameters *ParameterCheck
+
 	// Config are the user's ConfigMaps that the app refers to, by name; nil where there is none of
 	// that name.
 	Config map[string]*Config
@@ -74,6 +78,21 @@ type Observed struct {
 	FixedVolumes map[string]string
 	// Children are all objects that belong to the app, of all kinds.
 	Children []Child
+}
+
+// ParameterCheck is PostgreSQL's word on the wanted settings of the database.
+type ParameterCheck struct {
+	// Unanswered is why there is no word yet; then the judgement says nothing.
+	Unanswered string
+	Judgement
+}
+
+// Judgement is what PostgreSQL says of settings.
+type Judgement struct {
+	// Refused are its reasons not to start with them; none means that it would.
+	Refused []string
+	// SharedMemory is what it would take of shared memory, in bytes; 0 when nobody knows.
+	SharedMemory int64
 }
 
 // Child is an object that belongs to the app.

@@ -51,7 +51,33 @@ func databaseReady(in Input) verdict {
 		v.message = fmt.Sprintf("%s takes writes, %d of %d instances are ready", status.Primary, status.ReadyInstances, status.Instances)
 		v = pooled(in, v)
 	}
-	return changing(v, status, d)
+	return changing(unjudged(in, troubled(v, status, d)), status, d)
+}
+
+// troubled says what a member lacks that needs a person.
+func troubled(v verdict, status *v1alpha1.DatabaseStatus, d *database.Decision) verdict {
+	if d == nil || d.Trouble == "" {
+		return v
+	}
+	switch {
+	case v.ok, v.reason == v1alpha1.ReasonDegraded:
+		v = bad(v.kind, v1alpha1.ReasonDegraded, "%s", d.Trouble)
+		if status.Primary != "" {
+			v.message = status.Primary + " is the primary, but " + v.message
+		}
+	default:
+		v.message += "; " + d.Trouble
+	}
+	v.message += runbook(d.Runbook)
+	return v
+}
+
+// unjudged says that changed settings wait for PostgreSQL's word.
+func unjudged(in Input, v verdict) verdict {
+	if !v.ok || in.Unjudged == "" {
+		return v
+	}
+	return bad(v.kind, v1alpha1.ReasonProgressing, "%s; its new settings wait until PostgreSQL has judged them: %s", v.message, in.Unjudged)
 }
 
 // runbook is where a person finds what to do.

@@ -27,6 +27,8 @@ type Input struct {
 	Rollout rollout.Decision
 	// Database is what was decided about the database; nil without one that the operator runs.
 	Database *database.Decision
+	// Unjudged is why PostgreSQL has not judged its new settings yet, "" if nothing waits for that.
+	Unjudged string
 	// RedisChange is what is still to be done to a Redis, in words, by its StatefulSet's name.
 	RedisChange map[string]string
 	// RedisTrouble is what keeps its volumes from growing until a person helps.

@@ -121,6 +121,10 @@ func TestRefusedAtBirth(t *testing.T) {
 			spec: app + `database: {postgres: {instances: 1, durability: Required, storage: {size: 1Gi}}}`,
 			want: []string{"spec.database.postgres", "instances of at least 2", "raise instances or choose Preferred"},
 		},
+		"memory that PostgreSQL does not live with": {
+			spec: app + `database: {postgres: {storage: {size: 1Gi}, resources: {limits: {memory: 100Mi}}}}`,
+			want: []string{"spec.database.postgres", "limits.memory must be at least 128Mi"},
+		},
 		"poolers that may open more connections than there are": {
 			spec: app + `database: {postgres: {pooler: {poolSize: 23}, storage: {size: 1Gi}}}`, // 24 x 2 x 2 x 2 + 13 = 205
 			want: []string{"spec.database.postgres", "(poolSize + 1) x 2 x pooler.instances", "which is 200", "set max_connections"},
