@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/action"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
@@ -21,6 +19,8 @@ type credential struct {
 	name string
 	// secret holds the passwords and the record.
 	secret string
+	// binding is the Secret that the app's pods are given, "" if they are given none.
+	binding string
 	// see fills in what was seen.
 	see func(s *rotation.Snapshot)
 	// write is the Secret as the next record wants it.
@@ -52,7 +52,7 @@ func (b *builder) databaseCredentials() []credential {
 		if !ok {
 			continue
 		}
-		list = append(list, credential{name: name, secret: secret,
+		c := credential{name: name, secret: secret,
 			see: func(s *rotation.Snapshot) {
 				s.Kind, s.Record = kind, file.Credentials[name]
 				if s.Hold = b.databaseHold(); err != nil {
@@ -62,12 +62,15 @@ func (b *builder) databaseCredentials() []credential {
 				s.Unretired = components.LetOut(b.in, file, name, !s.Record.Second)
 				s.Unswitched = components.Replicates(b.in, file)
 				s.Bound = components.BindsActive(b.in, file)
-				s.OldPods = b.oldPods(naming.DatabaseBinding(b.app), s.Record)
 			},
 			write: func(next rotation.Record) []components.Object {
 				return components.RotateDatabase(b.in, file, name, next)
 			},
-		})
+		}
+		if kind == rotation.Pods {
+			c.binding = naming.DatabaseBinding(b.app)
+		}
+		list = append(list, c)
 	}
 	return list
 }
@@ -97,8 +100,7 @@ func (b *builder) oldPods(binding string, r rotation.Record) []string {
 	}
 	var names []string
 	for _, pod := range b.seen.Pods {
-		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-		if !ended && pod.CreationTimestamp.Time.Before(r.Cutoff()) && components.UsesSecret(pod, binding) {
+		if components.MayHold(pod, binding, r.Cutoff()) {
 			names = append(names, pod.Name)
 		}
 	}
@@ -113,6 +115,9 @@ func (b *builder) decideRotations() {
 	for _, c := range b.rotations.credentials {
 		s := rotation.Snapshot{Now: b.seen.Now, Name: c.name, Rollout: b.takesNothingUp()}
 		c.see(&s)
+		if c.binding != "" {
+			s.Written, s.OldPods = components.WrittenTime(b.in, c.binding), b.oldPods(c.binding, s.Record)
+		}
 		if wanted.Asks(c.name) {
 			s.Wanted = wanted.Token
 		}
@@ -194,7 +199,14 @@ func (b *builder) rotationObjects(have []components.Object) []components.Object 
 			continue
 		}
 		written[c.secret] = true
-		objects = append(objects, c.write(*d.Write)...)
+		secrets := c.write(*d.Write)
+		if c.binding != "" && d.Write.Step == rotation.StepRetire {
+			for i := range secrets {
+				secrets[i].Witnesses = append(secrets[i].Witnesses,
+					components.Witness{Kind: components.WitnessPods, Name: c.binding, Before: d.Record.Cutoff()})
+			}
+		}
+		objects = append(objects, secrets...)
 	}
 	return objects
 }
