@@ -105,6 +105,12 @@ func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object
 // decision in, so it is the version after that which counts.
 func (x *Executor) heard(ctx context.Context, app *v1alpha1.ScalableApp, object components.Object) error {
 	for _, witness := range object.Witnesses {
+		if witness.Kind == components.WitnessPods {
+			if err := x.noPodHolds(ctx, app, witness); err != nil {
+				return err
+			}
+			continue
+		}
 		kind, version := appsv1.SchemeGroupVersion.WithKind("Deployment"), witness.ResourceVersion
 		if witness.Kind == components.WitnessApp {
 			kind, version = v1alpha1.GroupVersion.WithKind("ScalableApp"), app.ResourceVersion

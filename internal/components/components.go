@@ -3,6 +3,8 @@
 package components
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
@@ -66,10 +68,12 @@ type Object struct {
 
 // Witness is an object and the resourceVersion that it had when it was seen.
 type Witness struct {
-	// Kind is WitnessDeployment or WitnessApp.
+	// Kind is one of the constants below.
 	Kind            WitnessKind
 	Name            string
 	ResourceVersion string
+	// Before is a time for WitnessPods.
+	Before time.Time
 }
 
 // WitnessKind is a kind of witnesses.
@@ -81,6 +85,9 @@ const (
 	// WitnessApp is the ScalableApp itself, with the resourceVersion that it has once the pass has stored its
 	// decision; so it has none here. Should it have changed since, somebody else may have decided otherwise.
 	WitnessApp
+	// WitnessPods are all pods of the app: none of them may hold what the Secret Name held before a time. A view
+	// may not know a pod yet.
+	WitnessPods
 )
 
 // Decided has an object written only as long as the decision that it follows from is the newest.

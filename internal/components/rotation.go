@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -257,6 +258,25 @@ func BindsActive(in Input, file rotation.File) bool {
 	binding := naming.DatabaseBinding(in.App)
 	return secretValue(in, binding, "username") == l.Role &&
 		secretValue(in, binding, "password") == secretValue(in, naming.DatabaseCredentials(in.App), l.Key)
+}
+
+// WrittenTime is when the operator last wrote a Secret, by the API server's clock; zero if nobody knows.
+func WrittenTime(in Input, name string) time.Time {
+	var last time.Time
+	if secret := in.Observed.Secret(name); secret != nil {
+		for _, entry := range secret.ManagedFields {
+			if entry.Manager == naming.FieldManager && entry.Time != nil && entry.Time.After(last) {
+				last = entry.Time.Time
+			}
+		}
+	}
+	return last
+}
+
+// MayHold says whether a pod that has not ended may have been given what a Secret held before a time.
+func MayHold(pod *corev1.Pod, secret string, before time.Time) bool {
+	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	return !ended && pod.CreationTimestamp.Time.Before(before) && UsesSecret(pod, secret)
 }
 
 // UsesSecret says whether a pod is given something of a Secret.

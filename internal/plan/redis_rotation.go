@@ -15,7 +15,7 @@ func (b *builder) redisCredentials() []credential {
 	var list []credential
 	for _, group := range components.RedisGroups(b.in) {
 		file, record, err := group.Rotation(b.in)
-		list = append(list, credential{name: group.Credential, secret: naming.RedisCredentials(group.Name),
+		list = append(list, credential{name: group.Credential, secret: naming.RedisCredentials(group.Name), binding: naming.RedisBinding(group.Name),
 			see: func(s *rotation.Snapshot) {
 				s.Kind, s.Record = rotation.Pods, record
 				if s.Hold = b.redisHold(group); err != nil {
@@ -24,7 +24,6 @@ func (b *builder) redisCredentials() []credential {
 				_, words := group.Exchange(b.in, record)
 				s.Unprepared, s.Unretired = words, words // each is looked at in its own step alone
 				s.Bound = group.BindsActive(b.in)
-				s.OldPods = b.oldPods(group.Credential, naming.RedisBinding(group.Name), record)
 			},
 			write: func(next rotation.Record) []components.Object {
 				return components.RotateRedis(b.in, group.Name, file, next)

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/action"
@@ -22,6 +19,8 @@ type credential struct {
 	name string
 	// secret holds the passwords and the record.
 	secret string
+	// binding is the Secret that the app's pods are given, "" if they are given none.
+	binding string
 	// see fills in what was seen.
 	see func(s *rotation.Snapshot)
 	// write is the Secret as the next record wants it.
@@ -53,7 +52,7 @@ func (b *builder) databaseCredentials() []credential {
 		if !ok {
 			continue
 		}
-		list = append(list, credential{name: name, secret: secret,
+		c := credential{name: name, secret: secret,
 			see: func(s *rotation.Snapshot) {
 				s.Kind, s.Record = kind, file.Credentials[name]
 				if s.Hold = b.databaseHold(); err != nil {
@@ -63,12 +62,15 @@ func (b *builder) databaseCredentials() []credential {
 				s.Unretired = components.LetOut(b.in, file, name, !s.Record.Second)
 				s.Unswitched = components.Replicates(b.in, file)
 				s.Bound = components.BindsActive(b.in, file)
-				s.OldPods = b.oldPods(name, naming.DatabaseBinding(b.app), s.Record)
 			},
 			write: func(next rotation.Record) []components.Object {
 				return components.RotateDatabase(b.in, file, name, next)
 			},
-		})
+		}
+		if kind == rotation.Pods {
+			c.binding = naming.DatabaseBinding(b.app)
+		}
+		list = append(list, c)
 	}
 	return list
 }
@@ -92,25 +94,17 @@ func (b *builder) databaseHold() string {
 }
 
 // oldPods are the pods that may have been given a password before the one in use, and have not ended.
-func (b *builder) oldPods(name, binding string, r rotation.Record) []string {
+func (b *builder) oldPods(binding string, r rotation.Record) []string {
 	if r.Step != rotation.StepRoll {
 		return nil
 	}
 	var names []string
 	for _, pod := range b.seen.Pods {
-		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-		if !ended && pod.CreationTimestamp.Time.Before(r.Cutoff()) && components.UsesSecret(pod, binding) && !b.carries(pod, name, r.Taken) {
+		if components.MayHold(pod, binding, r.Cutoff()) {
 			names = append(names, pod.Name)
 		}
 	}
 	return names
-}
-
-// carries says whether a pod is of a revision that carries a rotation: it was made after that was written,
-// whatever the clocks of the operator and of the API server say.
-func (b *builder) carries(pod *corev1.Pod, name, token string) bool {
-	r, err := b.revisionOf(pod.Labels[naming.LabelRevision])
-	return err == nil && slices.Contains(strings.Split(r.Inputs.Bindings.Rotation, ","), name+"="+token)
 }
 
 // decideRotations decides about the passwords that are exchanged.
@@ -121,6 +115,9 @@ func (b *builder) decideRotations() {
 	for _, c := range b.rotations.credentials {
 		s := rotation.Snapshot{Now: b.seen.Now, Name: c.name, Rollout: b.takesNothingUp()}
 		c.see(&s)
+		if c.binding != "" {
+			s.Written, s.OldPods = components.WrittenTime(b.in, c.binding), b.oldPods(c.binding, s.Record)
+		}
 		if wanted.Asks(c.name) {
 			s.Wanted = wanted.Token
 		}
@@ -202,7 +199,14 @@ func (b *builder) rotationObjects(have []components.Object) []components.Object 
 			continue
 		}
 		written[c.secret] = true
-		objects = append(objects, c.write(*d.Write)...)
+		secrets := c.write(*d.Write)
+		if c.binding != "" && d.Write.Step == rotation.StepRetire {
+			for i := range secrets {
+				secrets[i].Witnesses = append(secrets[i].Witnesses,
+					components.Witness{Kind: components.WitnessPods, Name: c.binding, Before: d.Record.Cutoff()})
+			}
+		}
+		objects = append(objects, secrets...)
 	}
 	return objects
 }

@@ -51,8 +51,10 @@ type Snapshot struct {
 	Rollout string
 	// Unprepared is who does not let the new one in yet; "" is nobody.
 	Unprepared string
-	// Bound says that the app's binding names the one in use.
-	Bound bool
+	// Bound says that the app's binding names the one in use, and Written when it was written, by the API server's
+	// clock; zero if nobody knows.
+	Bound   bool
+	Written time.Time
 	// Unswitched is who of the members still uses the old one; "" is nobody.
 	Unswitched string
 	// OldPods are the pods that may have been given the old one: those that were made before Cutoff.
@@ -78,10 +80,12 @@ type Decision struct {
 	Slow bool
 }
 
-// Cutoff is when the last pod can have been given the old password: a whole second, because the API server tells
-// no more of the time at which a pod was made.
+// Cutoff is when the last pod can have been given the old password, by the clock of the pods.
 func (r Record) Cutoff() time.Time {
-	return r.Bound.Add(Margin + time.Second - 1).Truncate(time.Second)
+	if r.Written.IsZero() {
+		return r.Bound.Add(Margin).Truncate(time.Second) // pods tell in whole seconds when they were made
+	}
+	return r.Written.Add(Margin)
 }
 
 // All decides for all credentials of an app. Those that the app's pods are given are taken up together if they
@@ -181,7 +185,7 @@ func (s *Snapshot) begin(d *Decision) {
 		return
 	}
 	d.Message = "begins"
-	s.to(d, StepPrepare, func(r *Record) { r.Token, r.Bound = s.Wanted, time.Time{} })
+	s.to(d, StepPrepare, func(r *Record) { r.Token, r.Bound, r.Written = s.Wanted, time.Time{}, time.Time{} })
 }
 
 func (s *Snapshot) prepare(d *Decision) {
@@ -212,11 +216,11 @@ func (s *Snapshot) change(d *Decision) {
 	case s.Record.Bound.IsZero():
 		d.Message = "the app's binding names the new one"
 		bound := s.Record
-		bound.Bound = s.Now
+		bound.Bound, bound.Written = s.Now, s.Written
 		d.Write = &bound
-	case s.Now.Before(s.Record.Cutoff()):
+	case s.Now.Before(s.Record.Bound.Add(Margin)):
 		d.Message = "every node takes up the app's new binding"
-		d.Wake = s.Record.Cutoff().Sub(s.Now)
+		d.Wake = s.Record.Bound.Add(Margin).Sub(s.Now)
 	case d.held(s.Rollout):
 		d.Message = "the app's pods are replaced when nothing stands in the way: " + d.Message
 	default:
@@ -254,5 +258,5 @@ func (s *Snapshot) retire(d *Decision) {
 }
 
 func (s *Snapshot) finish(d *Decision) {
-	s.to(d, "", func(r *Record) { r.Rotated, r.Bound = s.Now, time.Time{} })
+	s.to(d, "", func(r *Record) { r.Rotated, r.Bound, r.Written = s.Now, time.Time{}, time.Time{} })
 }

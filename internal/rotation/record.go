@@ -52,8 +52,10 @@ type Record struct {
 	Since time.Time `json:"since,omitzero"`
 	// Second says that the second of the pair is in use.
 	Second bool `json:"second,omitempty"`
-	// Bound is when the app's binding was seen to name the one that is in use.
-	Bound time.Time `json:"bound,omitzero"`
+	// Bound is when the app's binding was seen to name the one that is in use, and Written when that was written,
+	// by the API server's clock: it is that of the pods, too.
+	Bound   time.Time `json:"bound,omitzero"`
+	Written time.Time `json:"written,omitzero"`
 	// Taken is the request that the app's revision carries.
 	Taken string `json:"taken,omitempty"`
 	// Rotated is when the last rotation came to its end.
