@@ -13,6 +13,10 @@ const (
 	redisExporterName = "metrics"
 )
 
+// redisExporterLoop is the exporter's own loop, and one around it that needs nothing of the image: a node may still
+// have one of before there were exporters under the same name, and its Redis has to be ready all the same.
+const redisExporterLoop = `trap 'kill $! 2>/dev/null; exit 0' TERM INT; while :; do redis-ha exporter & wait $!; sleep 15 & wait $!; done`
+
 // RedisUser is the app's user, and RedisAppPasswordFiles where a pod of Redis has its passwords, of which one may
 // be empty: for a person who asks Redis as the app does.
 const (
@@ -27,7 +31,7 @@ func redisExporter(in Input) *corev1ac.ContainerApplyConfiguration {
 	return corev1ac.Container().
 		WithName(redisExporterName).
 		WithImage(in.Images.Redis).
-		WithCommand("redis-ha", "exporter").
+		WithCommand("sh", "-c", redisExporterLoop).
 		WithPorts(containerPort("metrics", redisExporterPort)).
 		WithEnv(
 			corev1ac.EnvVar().WithName("MONITOR_PASSWORD_FILE").WithValue(redisMonitorDir+"/"+keyMonitorPassword),

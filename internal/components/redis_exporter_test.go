@@ -39,7 +39,7 @@ func TestRedisExporter(t *testing.T) {
 	background(t, nil, "redis-server", "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--aclfile", users)
 	loop := background(t, []string{"MONITOR_PASSWORD_FILE=" + password, "HA_EVERY=0.1",
 		fmt.Sprintf("HA_EXPORTER_ARGS=-redis.addr redis://%s -web.listen-address 127.0.0.1:%d", address, metrics)},
-		"../../images/redis/redis-ha", "exporter")
+		"sh", "-c", strings.ReplaceAll(redisExporterLoop, "redis-ha", "../../images/redis/redis-ha"))
 	up := func() error { return scrapeUp(t.Context(), metrics) }
 	await(t, "the first scrape", up)
 
@@ -50,8 +50,8 @@ func TestRedisExporter(t *testing.T) {
 		t.Errorf("refused: %v %v", log, err)
 	}
 
-	// It is killed. Its parent is the loop.
-	if out, err := exec.CommandContext(t.Context(), "pkill", "-9", "-P", fmt.Sprint(loop.Process.Pid), "-f", "prometheus-redis-exporter").CombinedOutput(); err != nil {
+	// It is killed. The group is the loop's, with all that it has started.
+	if out, err := exec.CommandContext(t.Context(), "pkill", "-9", "-g", fmt.Sprint(loop.Process.Pid), "-f", "^prometheus-redis-exporter").CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
 	await(t, "a scrape after the exporter was killed", up)
@@ -63,6 +63,18 @@ func TestRedisExporter(t *testing.T) {
 	await(t, "a scrape with the other password", up)
 	if err := loop.Process.Signal(syscall.Signal(0)); err != nil {
 		t.Errorf("the loop has ended: %v", err)
+	}
+}
+
+// With an image that knows no exporter the container stays, and ends when it is told to.
+func TestRedisExporterWithAnOlderImage(t *testing.T) {
+	loop := background(t, nil, "sh", "-c", strings.ReplaceAll(redisExporterLoop, "redis-ha", "false"))
+	time.Sleep(300 * time.Millisecond) // long enough for a loop that ends to have ended
+	if err := loop.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := loop.Wait(); err != nil {
+		t.Errorf("it did not end by itself when told to: %v", err)
 	}
 }
 

@@ -83,7 +83,7 @@ type Decision struct {
 // Cutoff is when the last pod can have been given the old password, by the clock of the pods.
 func (r Record) Cutoff() time.Time {
 	if r.Written.IsZero() {
-		return r.Bound.Add(Margin + time.Second - 1).Truncate(time.Second) // pods tell whole seconds
+		return r.Bound.Add(Margin).Truncate(time.Second) // pods tell in whole seconds when they were made
 	}
 	return r.Written.Add(Margin)
 }
