@@ -53,6 +53,14 @@ class Schedules(unittest.TestCase):
             self.assertEqual(agent.due(full, differential, backups, now), wanted, backups)
 
 
+class Repositories(unittest.TestCase):
+    def test_mismatch(self):
+        stanza = {"db": [{"id": 1, "system-id": 7713176550328897562}, {"id": 2, "system-id": 7713178532562563098}]}
+        self.assertEqual(agent.mismatch(stanza, "7713178532562563098"), "")
+        self.assertEqual(agent.mismatch({}, 1), "")  # it was just made
+        self.assertIn("of another database", agent.mismatch(stanza, 7713176550328897562))
+
+
 class Words(unittest.TestCase):
     def test_errors(self):
         refused = """2026-11-28 07:55:26.824 P00  ERROR: [039]: HTTP request failed with 403 (Forbidden):

@@ -177,11 +177,11 @@ func backupProgress(app *v1alpha1.ScalableApp, word, before string) (over bool, 
 	}
 	switch {
 	case have.HandledRequest == word && have.LastBackup != before:
-		text := "the backup " + have.LastBackup + " was made"
-		if have.Message != "" { // how large it is, or what is wrong by now
-			text += ": " + have.Message
+		text := have.Message // how large it is, or what is wrong by now
+		if text == "" {
+			text = "the backup was made"
 		}
-		return true, sentence(text) + ".\n", nil
+		return true, have.LastBackup + ": " + sentence(text) + ".\n", nil
 	case have.HandledRequest == word:
 		return true, "", fmt.Errorf("the backup of %s failed: %s", app.Name, sentence(have.Message))
 	case have.Running != "":

@@ -79,7 +79,7 @@ func TestBackupIsWaitedFor(t *testing.T) {
 		"asked for": {v1alpha1.BackupStatus{LastBackup: "1F", HandledRequest: "a:full"}, false, "is waited for"},
 		"under way": {v1alpha1.BackupStatus{LastBackup: "1F", Running: "diff"}, false, "a differential backup is being made"},
 		"made": {v1alpha1.BackupStatus{LastBackup: "2D", HandledRequest: "w:diff", Message: "the diff backup was made: 9.0 MB of database in 2 s"},
-			true, "the backup 2D was made: the diff backup was made: 9.0 MB of database in 2 s.\n"},
+			true, "2D: the diff backup was made: 9.0 MB of database in 2 s.\n"},
 		"failed": {v1alpha1.BackupStatus{LastBackup: "1F", HandledRequest: "w:diff", Message: "the diff backup failed: [082]"}, true, "shop failed: the diff backup failed: [082]"},
 	} {
 		app := backedUp()

@@ -242,7 +242,7 @@ func PoolerFits(app *v1alpha1.ScalableApp) error {
 	}
 	return fmt.Errorf("database.postgres.pooler may open more connections than the database takes: "+
 		"%d (read-write, read-only) x %d pods (twice %d, while a new version is rolled out) x %d (poolSize %d, and %d to look up users) "+
-		"+ %d reserved = %d, and max_connections is %d; %s",
+		"+ %d reserved = %d, and max_connections is %d; %s; see docs/runbooks/pooler-does-not-fit.md",
 		kinds, 2*pods, pods, size+lookupConnections, size, lookupConnections, reserved, total, most, way)
 }
 

@@ -27,7 +27,7 @@ func pooled(in Input, v verdict) verdict {
 			if kind == naming.PoolerReadOnly {
 				reason = v1alpha1.ReasonDegraded
 			}
-			return bad(v.kind, reason, "%s, but %s", v.message, missing)
+			return bad(v.kind, reason, "%s, but %s%s", v.message, missing, runbook("pooler-unavailable"))
 		}
 	}
 	return v

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
@@ -28,9 +29,10 @@ func TestBackup(t *testing.T) {
 	w := newWorld(t)
 	old := w.bare("old", 0)
 	old.Spec.Database = postgres(2)
-	old.Spec.Database.Postgres.Backup = &v1alpha1.BackupSpec{}
+	old.Spec.Database.Postgres.Backup = &v1alpha1.BackupSpec{Volume: &v1alpha1.StorageSpec{Size: resource.MustParse("96Mi"), StorageClassName: new("sized")}}
 	w.create(old)
 	w.restoresTo("old", "new")
+	w.fillsAndGrows("old")
 
 	t.Log("a time before the first backup is refused, with the times that can be had")
 	early := w.bare("early", 0)
@@ -42,6 +44,37 @@ func TestBackup(t *testing.T) {
 	w.waitStalled("early", v1alpha1.ReasonRestoreImpossible, "old can be restored to times from "+from)
 	if n := len(w.podsOf(map[string]string{naming.LabelInstance: "early"})); n > 0 {
 		t.Errorf("%d pods of an app that cannot be restored", n)
+	}
+}
+
+// fillsAndGrows writes more log than the volume of the backups holds: it is said, nothing is lost, and a larger
+// volume mends it, with no pod made anew.
+func (w *world) fillsAndGrows(name string) {
+	w.Helper()
+	app := w.app(name)
+	pods := func() string {
+		var uids []string
+		for _, component := range []string{naming.ComponentDatabase, naming.ComponentBackup} {
+			for _, pod := range w.podsOf(naming.Selector(app, component)) {
+				uids = append(uids, string(pod.UID))
+			}
+		}
+		return strings.Join(uids, " ")
+	}
+	before := pods()
+	w.sql(name, `CREATE TABLE noise AS SELECT string_agg(encode(sha512(random()::text::bytea), 'hex'), '') AS body
+		FROM generate_series(1, 1800000) i GROUP BY i % 450000`) // some 230 MB that hardly get smaller
+	w.eventually(backupsWithin, "the volume of the backups is full", func() error {
+		return isCondition(w.app(name), v1alpha1.ConditionBackupReady, metav1.ConditionFalse, v1alpha1.ReasonRepositoryFull)
+	})
+	w.changeApp(name, func(app *v1alpha1.ScalableApp) {
+		app.Spec.Database.Postgres.Backup.Volume.Size = resource.MustParse("512Mi")
+	})
+	w.eventually(backupsWithin, "with a larger one the log gets there again", func() error {
+		return isCondition(w.app(name), v1alpha1.ConditionBackupReady, metav1.ConditionTrue, "")
+	})
+	if after := pods(); after != before {
+		w.Errorf("pods were made anew: %s, before: %s", after, before)
 	}
 }
 
