@@ -49,6 +49,8 @@ type Decision struct {
 	// Trouble is what a member lacks that does not pass by itself, in words, and Runbook names the page for it; ""
 	// is nothing.
 	Trouble, Runbook string
+	// Lost are the replicas that cannot start from what is on their volumes.
+	Lost []string
 	// Refused is why a person's word cannot be done, in words; Handled says that the word has had its answer.
 	Refused string
 	Handled bool
@@ -77,6 +79,7 @@ func Next(s Snapshot) Decision {
 	}
 	d.Urgent, d.Wake = s.urgent()
 	d.Trouble, d.Runbook = s.trouble()
+	d.Lost = s.lost()
 	for _, rung := range []func(*Snapshot, *Decision) bool{
 		(*Snapshot).growVolumes, (*Snapshot).renewSet, (*Snapshot).scaleDown,
 		(*Snapshot).waitForAction, (*Snapshot).waitForMembers, (*Snapshot).hold, (*Snapshot).word,
