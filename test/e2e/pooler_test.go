@@ -49,6 +49,7 @@ func TestPooler(t *testing.T) {
 		t.Errorf("the endpoint is %s, want %s", status.Endpoints.DatabaseReadWrite, want)
 	}
 	checkBindings(w)
+	checkMetrics(w, "shop")
 	f := &failovers{world: w, name: "shop"}
 	// More than the pool has connections, and as patient as the pooler is.
 	load := w.startPatientWriters(w.poolerURI("shop", naming.PoolerReadWrite), patientWriters, 30*time.Second)
