@@ -38,6 +38,12 @@ type DatabaseStatus struct {
 	// +kubebuilder:validation:MaxItems=9
 	PendingRestart []string `json:"pendingRestart,omitempty"`
 
+	// lost are the replicas that cannot start from what is on their volumes.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=9
+	Lost []string `json:"lost,omitempty"`
+
 	// backup is the state of the backups.
 	// +optional
 	Backup *BackupStatus `json:"backup,omitempty"`

@@ -383,6 +383,11 @@ func (in *DatabaseStatus) DeepCopyInto(out *DatabaseStatus) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Lost != nil {
+		in, out := &in.Lost, &out.Lost
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Backup != nil {
 		in, out := &in.Backup, &out.Backup
 		*out = new(BackupStatus)

@@ -94,8 +94,12 @@ func parametersFit(in Input) error {
 		return nil
 	}
 	if len(check.Refused) > 0 {
-		return fmt.Errorf("database.postgres.parameters: PostgreSQL refuses them: %s; the database goes on with the settings that it has; "+
-			"correct them, or remove what is wrong", strings.Join(check.Refused, "; "))
+		meanwhile := "the database goes on with the settings that it has"
+		if !DatabaseInitialized(in) {
+			meanwhile = "no database is made with them"
+		}
+		return fmt.Errorf("database.postgres.parameters: PostgreSQL refuses them: %s; %s; correct them, or remove what is wrong",
+			strings.Join(check.Refused, "; "), meanwhile)
 	}
 	limit, limited := memoryLimit(in.App.Spec.Database.Postgres)
 	if limited && check.SharedMemory+serverMemory > limit {

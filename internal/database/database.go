@@ -36,6 +36,8 @@ type Snapshot struct {
 	Volumes []Volume
 	// Set is the StatefulSet; nil while there is none.
 	Set *Set
+	// Lost are the replicas that were last told to be lost.
+	Lost []string
 	// Hold is why no change may be begun that can wait, for example a cutover that shifts traffic; "" is nothing.
 	Hold string
 	// Word is what a person asked for.

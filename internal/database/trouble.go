@@ -3,11 +3,24 @@ package database
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
-// lost are the states in which Patroni gives a member up: it does not try anything else by itself.
-var lost = []string{"start failed", "crashed", "restart failed"}
+// lost are the replicas that cannot start from what is on their volumes. Patroni copies an empty volume anew by
+// itself, but one that holds something it only tries to start again and again, so a replica that was lost is so
+// through each try, until it runs or is being copied.
+func (s *Snapshot) lost() []string {
+	var lost []string
+	for _, m := range s.replicas() {
+		tries := m.State.State == "starting" && slices.Contains(s.Lost, m.Name)
+		if !m.Ready && !m.Deleting && (m.State.State == "start failed" || tries) {
+			lost = append(lost, m.Name)
+		}
+	}
+	slices.Sort(lost)
+	return lost
+}
 
 // trouble is what a member lacks that does not pass by itself, in words, and the page for it.
 func (s *Snapshot) trouble() (words, runbook string) {
@@ -27,10 +40,8 @@ func (s *Snapshot) trouble() (words, runbook string) {
 			return fmt.Sprintf("the volume of %s has not answered since %s", m.Name, m.VolumeStuck.Format(time.RFC3339)), stuck
 		}
 	}
-	for _, m := range s.replicas() {
-		if !m.Ready && !m.Deleting && slices.Contains(lost, m.State.State) {
-			return fmt.Sprintf("%s cannot start from what is on its volume (it says: %s)", m.Name, m.State.State), gone
-		}
+	if lost := s.lost(); len(lost) > 0 {
+		return fmt.Sprintf("%s cannot start from what is on the volume, and Patroni does not replace that by itself", strings.Join(lost, ", ")), gone
 	}
 	return "", ""
 }

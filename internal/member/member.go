@@ -16,8 +16,9 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
 
-// timeout covers a start of PostgreSQL's program on a busy node; as a rule it takes a tenth of a second.
-const timeout = 10 * time.Second
+// timeout covers a start of PostgreSQL's program on a busy node; as a rule it takes a tenth of a second. It is
+// short because a pass waits for it, which may have something more urgent to do.
+const timeout = 3 * time.Second
 
 // Client speaks to agents.
 type Client struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,8 +32,14 @@ type judgements struct {
 
 type judged struct {
 	of   [sha256.Size]byte
-	said state.Judgement
+	said state.ParameterCheck
+	// until is how long no answer is one: zero is for ever.
+	until time.Time
 }
+
+// askAgain is how soon a member that did not answer is asked again: whoever fell silent must not hold up pass
+// after pass.
+const askAgain = 5 * time.Second
 
 // parameters asks a member what PostgreSQL says of the settings, but only while they are to be others than
 // those in force, and once. A member of an older operator has nobody who could be asked.
@@ -54,22 +61,23 @@ func (o *Observer) parameters(ctx context.Context, app *v1alpha1.ScalableApp, se
 		return err
 	}
 	of := sha256.Sum256(raw)
-	if said, known := o.judgements.find(key, of); known {
-		seen.Parameters = &state.ParameterCheck{Judgement: said}
+	if said, known := o.judgements.find(key, of, seen.Now); known {
+		seen.Parameters = &said
 		return nil
 	}
 	user, password := components.PatroniLogin(secret)
-	seen.Parameters = &state.ParameterCheck{}
+	check := judged{of: of, until: seen.Now.Add(askAgain)}
 	for _, pod := range pods {
 		address := member.Address(pod.Status.PodIP, components.AgentPort)
 		said, err := o.Parameters.Check(ctx, address, member.Login{User: user, Password: password}, wanted)
 		if err == nil {
-			o.judgements.remember(key, judged{of, said})
-			seen.Parameters = &state.ParameterCheck{Judgement: said}
+			check = judged{of: of, said: state.ParameterCheck{Judgement: said}}
 			break
 		}
-		seen.Parameters.Unanswered = pod.Name + " does not answer"
+		check.said.Unanswered = pod.Name + " does not answer"
 	}
+	o.judgements.remember(key, check)
+	seen.Parameters = &check.said
 	return nil
 }
 
@@ -89,11 +97,11 @@ func leads(pod *corev1.Pod) int {
 	return 0
 }
 
-func (j *judgements) find(key types.NamespacedName, of [sha256.Size]byte) (state.Judgement, bool) {
+func (j *judgements) find(key types.NamespacedName, of [sha256.Size]byte, now time.Time) (state.ParameterCheck, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	known, there := j.known[key]
-	return known.said, there && known.of == of
+	return known.said, there && known.of == of && (known.until.IsZero() || now.Before(known.until))
 }
 
 func (j *judgements) remember(key types.NamespacedName, said judged) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -67,11 +68,18 @@ func TestPostgreSQLIsAskedOnce(t *testing.T) {
 func TestWhoDoesNotAnswerIsSaid(t *testing.T) {
 	app, seen := database(t, "agent")
 	j := &judge{err: errors.New("connection refused")}
-	if err := (&Observer{Parameters: j}).parameters(t.Context(), app, seen); err != nil {
-		t.Fatal(err)
-	}
-	if len(j.asked) != 2 || seen.Parameters == nil || seen.Parameters.Unanswered == "" {
-		t.Errorf("asked %v: %+v", j.asked, seen.Parameters)
+	o := &Observer{Parameters: j}
+	for _, c := range []struct {
+		after time.Duration
+		asked int
+	}{{0, 2}, {4 * time.Second, 2}, {5 * time.Second, 4}} {
+		seen.Now, seen.Parameters = testkit.Born.Add(c.after), nil
+		if err := o.parameters(t.Context(), app, seen); err != nil {
+			t.Fatal(err)
+		}
+		if len(j.asked) != c.asked || seen.Parameters == nil || seen.Parameters.Unanswered == "" {
+			t.Errorf("after %s: asked %v: %+v", c.after, j.asked, seen.Parameters)
+		}
 	}
 }
 

@@ -99,6 +99,9 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	for _, claim := range components.DatabaseVolumes(b.in) {
 		s.Volumes = append(s.Volumes, b.volume(claim, postgres.Storage.Size))
 	}
+	if stored := b.app.Status.Database; stored != nil {
+		s.Lost = stored.Lost
+	}
 	if stored := b.app.Status.Database; stored != nil && stored.Operation != nil && stored.Operation.FailedTime != nil {
 		o := stored.Operation
 		s.Failed, s.FailedTime, s.FailedAction = o.Failures, o.FailedTime.Time, o.Action

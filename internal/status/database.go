@@ -65,10 +65,13 @@ func troubled(v verdict, status *v1alpha1.DatabaseStatus, d *database.Decision) 
 		if status.Primary != "" {
 			v.message = status.Primary + " is the primary, but " + v.message
 		}
+	case status.Primary != "":
+		v.reason, v.message = v1alpha1.ReasonDegraded, v.message+"; "+d.Trouble
 	default:
 		v.message += "; " + d.Trouble
 	}
 	v.message += runbook(d.Runbook)
+	v.lasting = v.lasting || len(d.Lost) > 0 && status.Primary != ""
 	return v
 }
 
@@ -153,6 +156,9 @@ func databaseStatus(in Input) *v1alpha1.DatabaseStatus {
 				status.Synchronous = append(status.Synchronous, name)
 			}
 		}
+	}
+	if in.Database != nil {
+		status.Lost = in.Database.Lost
 	}
 	status.Backup = backupStatus(in)
 	status.Operation = operation(in)

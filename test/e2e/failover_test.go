@@ -65,14 +65,6 @@ func (f *failovers) settled() *corev1.Pod {
 	return primary
 }
 
-// restarts is how often the kubelet has restarted the containers of a pod.
-func restarts(pod *corev1.Pod) (n int32) {
-	for _, c := range pod.Status.ContainerStatuses {
-		n += c.RestartCount
-	}
-	return n
-}
-
 func (f *failovers) leader() string {
 	f.Helper()
 	record := &corev1.ConfigMap{}

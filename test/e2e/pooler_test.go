@@ -50,6 +50,7 @@ func TestPooler(t *testing.T) {
 	}
 	checkBindings(w)
 	checkPoolerTLS(w)
+	checkMetrics(w, "shop")
 	f := &failovers{world: w, name: "shop"}
 	// More than the pool has connections, and as patient as the pooler is.
 	load := w.startPatientWriters(w.poolerURI("shop", naming.PoolerReadWrite), patientWriters, 30*time.Second)

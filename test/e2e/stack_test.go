@@ -40,6 +40,8 @@ func TestStack(t *testing.T) {
 	checkShop(w, base)
 	checkLoginOutlivesItsPod(w, base)
 	w.waitReady(app.Name)
+	checkMetrics(w, app.Name)
+	checkRefusedParameter(w, app.Name)
 }
 
 func checkWholeStatus(w *world, app *v1alpha1.ScalableApp) {

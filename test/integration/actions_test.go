@@ -130,6 +130,28 @@ func TestReleaseLeader(t *testing.T) {
 	}
 }
 
+// A leader whose volume does not answer lives, and would take its record back: first its pod must be asked to end.
+func TestReleaseLeaderWhoseVolumeHangs(t *testing.T) {
+	t.Parallel()
+	w := newDatabaseWorld(t)
+	w.container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}})
+	a := action.ReleaseLeader{Leader: "shop-db-0", Record: "shop-db-leader", Renewed: "r1", UID: w.leader.UID, Stuck: true}
+	if err := w.act(true, a); !apierrors.IsConflict(err) || w.leads() != "shop-db-0" {
+		t.Errorf("its pod was not asked to end: %v, %q leads", err, w.leads())
+	}
+	w.leader.Finalizers = []string{"test/its-processes-hang"}
+	w.must(w.Update(t.Context(), w.leader))
+	w.must(w.Delete(t.Context(), w.leader))
+	defer func() {
+		w.must(w.Get(context.Background(), client.ObjectKeyFromObject(w.leader), w.leader))
+		w.leader.Finalizers = nil
+		w.must(w.Update(context.Background(), w.leader))
+	}()
+	if err := w.act(true, a); err != nil || w.leads() != "" {
+		t.Errorf("its pod was asked to end: %v, %q leads", err, w.leads())
+	}
+}
+
 // The label of the primary is taken only off a pod that the record does not name.
 func TestUnlabel(t *testing.T) {
 	t.Parallel()
