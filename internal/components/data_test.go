@@ -2,6 +2,7 @@ package components
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/revision"
+	"github.com/scalableapp/scalableapp-operator/internal/state"
 )
 
 func TestCredentialsAreMadeOnce(t *testing.T) {
@@ -205,6 +207,37 @@ func TestChecksumOfALoneRedisStays(t *testing.T) {
 	in := testInput(withRedis)
 	if got := redisChecksum(in, redises(in.App)[0]); got != "050d23dceadf75d4" {
 		t.Errorf("checksum %s", got)
+	}
+}
+
+// The Sentinels come with the members, but not beside a lone one that does not know them: they would promote a
+// replica that has nothing.
+func TestSentinelsWaitForALoneMember(t *testing.T) {
+	in := withAddresses(settle(t, testInput(withRedisOfThree)))
+	sentinels := func() bool {
+		return slices.ContainsFunc(Redis(in), func(o Object) bool {
+			return strings.Contains(string(marshal(t, o)), `"kind":"StatefulSet","apiVersion":"apps/v1","metadata":{"name":"shop-sessions-sentinel"`)
+		})
+	}
+	if !sentinels() {
+		t.Error("a first start has no Sentinels")
+	}
+	in.Observed.StatefulSets = []*appsv1.StatefulSet{{ObjectMeta: metav1.ObjectMeta{Name: "shop-sessions"}}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "shop-sessions-0", Labels: naming.Labels(in.App, naming.ComponentSessions)},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "redis"}}}}
+	in.Observed.Pods = []*corev1.Pod{pod}
+	in.Observed.Redis = map[string]*state.RedisGroup{"shop-sessions": {Members: map[string]state.RedisMember{"shop-sessions-0": {Master: true}}}}
+	if sentinels() {
+		t.Error("Sentinels beside a lone member")
+	}
+	pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "role"})
+	in.Observed.Redis["shop-sessions"].Members["shop-sessions-0"] = state.RedisMember{}
+	if sentinels() {
+		t.Error("Sentinels before it is master again")
+	}
+	in.Observed.Redis["shop-sessions"].Members["shop-sessions-0"] = state.RedisMember{Master: true}
+	if !sentinels() {
+		t.Error("no Sentinels beside a master that knows them")
 	}
 }
 

@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -91,16 +92,30 @@ func redisGroup(in Input, r redis, users bool) []Object {
 		Object{Intent: record, Mode: Created}, Object{Intent: account}, groupRole(in, r), groupRoleBinding(in, r),
 		groupBudget(in, name, r.component), groupBudget(in, naming.RedisSentinel(name), r.sentinel))
 	_, known := r.addresses(in)
-	for _, set := range []Object{redisStatefulSet(in, r), sentinelStatefulSet(in, r)} {
+	for _, set := range []struct {
+		Object
+		may bool
+	}{{redisStatefulSet(in, r), true}, {sentinelStatefulSet(in, r), sentinelsMay(in, r)}} {
 		there := in.Observed.StatefulSet(*set.Intent.(*appsv1ac.StatefulSetApplyConfiguration).GetName()) != nil
 		if !users || !known {
 			set.Mode = Created // it is left as it is
 		}
-		if there || users && known {
-			objects = append(objects, set)
+		if there || users && known && set.may {
+			objects = append(objects, set.Object)
 		}
 	}
 	return objects
+}
+
+// sentinelsMay says whether the Sentinels may be made: with the members, or when one of these is master. While a
+// lone member is still to become one of several they must not be there: it does not let them in, so they would take
+// it for lost and promote a replica that has nothing.
+func sentinelsMay(in Input, r redis) bool {
+	asked := in.Observed.Redis[r.name]
+	return in.Observed.StatefulSet(r.name) == nil || slices.ContainsFunc(in.Observed.PodsWith(naming.Selector(in.App, r.component)),
+		func(pod *corev1.Pod) bool {
+			return asked != nil && asked.Members[pod.Name].Master && pod.DeletionTimestamp == nil && !alone(pod)
+		})
 }
 
 // podService is a Service that leads to one pod: an address for it that stays. Pods must find each other
