@@ -31,7 +31,6 @@ const (
 // record runs out (ttl). A standby in step has all that it acknowledged, so the record can be taken away at
 // once: only members that -sync names may become the primary, and the old one, should it live on after all, can
 // acknowledge nothing without that standby. Where commits are not synchronous only the kubelet's word counts.
-//
 func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 	if s.Leader.Name == "" {
 		return nil, 0
