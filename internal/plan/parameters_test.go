@@ -81,7 +81,8 @@ func TestParametersWaitForPostgreSQLsWord(t *testing.T) {
 	for _, what := range touched(p) {
 		t.Error(what)
 	}
-	if said := condition(p, v1alpha1.ConditionDatabaseReady); !strings.Contains(said, "False Progressing") || !strings.Contains(said, "shop-db-0 does not answer") {
+	said := condition(p, v1alpha1.ConditionDatabaseReady)
+	if !strings.Contains(said, "False Progressing") || !strings.Contains(said, "shop-db-0 does not answer") {
 		t.Errorf("DatabaseReady: %s", said)
 	}
 	if p.Wake == 0 || p.Wake > lookAgain {
