@@ -3,8 +3,11 @@
 import datetime
 import importlib.machinery
 import importlib.util
+import io
+import json
 import pathlib
 import sys
+import threading
 import types
 import unittest
 
@@ -87,6 +90,38 @@ class Words(unittest.TestCase):
             "[056]: something else": "BackupFailed",
         }.items():
             self.assertEqual(agent.reason_of(message, "BackupFailed"), wanted, message)
+
+
+class Watching(unittest.TestCase):
+    """A record that was not changed for long: the API server cannot begin a watch with its version."""
+
+    def test_begins_where_the_list_was_made(self):
+        asked = []
+
+        class Record(agent.Record):
+            def __init__(self):
+                self.name, self.changed, self.data, self.report, self.annotation = "shop-db-backup", threading.Event(), None, {}, "a"
+
+            def call(self, path, body=None, timeout=30):
+                asked.append(path)
+                if "watch" not in path:
+                    return io.BytesIO(json.dumps({"metadata": {"resourceVersion": "900"}, "items": [
+                        {"metadata": {"resourceVersion": "7"}, "data": {"request": "r"}}]}).encode())
+                return io.BytesIO(b'{"type": "ERROR", "object": {"code": 410}}\n')
+
+        def sleep(seconds):
+            asked.append(f"sleep {seconds}")
+            raise StopIteration
+
+        record, before = Record(), agent.time
+        agent.time = types.SimpleNamespace(sleep=sleep)
+        try:
+            self.assertRaises(StopIteration, record.watch)
+        finally:
+            agent.time = before
+        only = "?fieldSelector=metadata.name%3Dshop-db-backup"
+        self.assertEqual(asked, [only, only + "&watch=1&timeoutSeconds=290&resourceVersion=900", f"sleep {agent.WATCH_SECONDS}"])
+        self.assertEqual(record.data, {"request": "r"})
 
 
 class Archive(unittest.TestCase):

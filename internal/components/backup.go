@@ -61,7 +61,7 @@ func backupAccount(in Input) []Object {
 			WithLabels(labels(in.App, naming.ComponentBackup)).
 			WithOwnerReferences(owner(in.App)).
 			WithRules(rbacv1ac.PolicyRule().WithAPIGroups("").WithResources("configmaps").
-				WithVerbs("get", "watch", "patch").WithResourceNames(name))},
+				WithVerbs("list", "watch", "patch").WithResourceNames(name))},
 		{Intent: rbacv1ac.RoleBinding(name, in.App.Namespace).
 			WithLabels(labels(in.App, naming.ComponentBackup)).
 			WithOwnerReferences(owner(in.App)).
