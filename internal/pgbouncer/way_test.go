@@ -54,13 +54,13 @@ func proxy(t *testing.T) (port string, lead func(ports ...string)) {
 	return port, func(to ...string) { ports.Store(&to) }
 }
 
-// RECONNECT in the middle of a login would have PgBouncer refuse the client that waits for the connection.
+// RECONNECT in the middle of a login would have PgBouncer refuse those who come next.
 func TestReconnectWaitsForLogins(t *testing.T) {
 	primary := postgres(t)
 	way, lead := proxy(t)
 	lead(primary)
 	address := pooler(t, way)
-	client := connect(t, address)
+	client, next := connect(t, address), connect(t, address)
 	before := backend(t, client)
 	if err := consoles.Reconnect(t.Context(), []string{address}, password); err != nil {
 		t.Fatal(err)
@@ -86,6 +86,7 @@ func TestReconnectWaitsForLogins(t *testing.T) {
 	if err := consoles.Reconnect(t.Context(), []string{address}, password); err != nil {
 		t.Fatal(err)
 	}
+	serves(t, next)
 	if err := <-answered; err != nil {
 		t.Errorf("the client that waited for its connection was refused: %v", err)
 	}
