@@ -91,9 +91,11 @@ func loggingIn(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
 	}
 	pools, err := pgx.CollectRows(rows, pgx.RowToMap)
 	for _, pool := range pools {
-		if logins, ok := pool["sv_login"].(int64); ok { // of the columns, versions have others
-			n += logins
+		logins, err := strconv.ParseInt(fmt.Sprint(pool["sv_login"]), 10, 64) // of the columns, versions have others
+		if err != nil {
+			return 0, fmt.Errorf("SHOW POOLS: sv_login is %v", pool["sv_login"])
 		}
+		n += logins
 	}
 	return n, err
 }

@@ -12,6 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// slow, as the first of the ports, has a proxy take its time.
+const slow = "slow"
+
 // proxy leads to one of several ports by turns, as a node's proxy does for a Service, and returns its own.
 func proxy(t *testing.T) (port string, lead func(ports ...string)) {
 	t.Helper()
@@ -29,6 +32,10 @@ func proxy(t *testing.T) (port string, lead func(ports ...string)) {
 				return
 			}
 			all := *ports.Load()
+			if all[0] == slow {
+				time.Sleep(300 * time.Millisecond)
+				all = all[1:]
+			}
 			port := all[int(turn.Add(1))%len(all)]
 			to, err := new(net.Dialer).DialContext(context.Background(), "tcp", "127.0.0.1:"+port)
 			if err != nil {
@@ -45,6 +52,48 @@ func proxy(t *testing.T) (port string, lead func(ports ...string)) {
 	}()
 	_, port, _ = net.SplitHostPort(listener.Addr().String())
 	return port, func(to ...string) { ports.Store(&to) }
+}
+
+// RECONNECT in the middle of a login would have PgBouncer refuse those who come next.
+func TestReconnectWaitsForLogins(t *testing.T) {
+	primary := postgres(t)
+	way, lead := proxy(t)
+	lead(primary)
+	address := pooler(t, way)
+	client, next := connect(t, address), connect(t, address)
+	before := backend(t, client)
+	if err := consoles.Reconnect(t.Context(), []string{address}, password); err != nil {
+		t.Fatal(err)
+	}
+	lead(slow, primary) // the next connection takes a while to be made
+	answered := make(chan error, 1)
+	go func() {
+		_, err := client.Exec(t.Context(), "SELECT 1")
+		answered <- err
+	}()
+	admin, err := open(t.Context(), address, console, Login{User: user, Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(context.Background()) }()
+	await(t, "a login", func(ctx context.Context) error {
+		n, err := loggingIn(ctx, admin)
+		if err == nil && n == 0 {
+			err = errors.New("none is under way")
+		}
+		return err
+	})
+	if err := consoles.Reconnect(t.Context(), []string{address}, password); err != nil {
+		t.Fatal(err)
+	}
+	serves(t, next)
+	if err := <-answered; err != nil {
+		t.Errorf("the client that waited for its connection was refused: %v", err)
+	}
+	lead(primary)
+	if after := backend(t, client); after == before {
+		t.Error("the pool stays with its connection")
+	}
 }
 
 func TestWritableAsksByTheWayOfThePoolers(t *testing.T) {
