@@ -112,7 +112,8 @@ func (x *Executor) poolersKnow(ctx context.Context, app *v1alpha1.ScalableApp) e
 		return err
 	}
 	told := components.PrimaryTerm(record, record.Annotations["leader"])
-	pooler := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: app.Namespace, Name: naming.Pooler(app, naming.PoolerReadWrite)}}
+	pooler := &metav1.PartialObjectMetadata{}
+	pooler.Namespace, pooler.Name = app.Namespace, naming.Pooler(app, naming.PoolerReadWrite)
 	pooler.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
 	return client.IgnoreNotFound(x.patch(ctx, pooler, map[string]any{"metadata": map[string]any{
 		"annotations": map[string]any{naming.AnnotationPoolerTold: told},

@@ -120,7 +120,9 @@ func TestThePoolersTLS(t *testing.T) {
 	if string(users.Data[keyTLSCertificate]) != string(in.Observed.Secret(naming.DatabaseTLS(in.App)).Data[keyTLSCertificate]) {
 		t.Error("the poolers have another certificate than the servers")
 	}
-	in.Observed.Secrets = slices.DeleteFunc(append(in.Observed.Secrets, users), func(s *corev1.Secret) bool { return s.Name == naming.DatabaseTLS(in.App) })
+	in.Observed.Secrets = slices.DeleteFunc(append(in.Observed.Secrets, users), func(s *corev1.Secret) bool {
+		return s.Name == naming.DatabaseTLS(in.App)
+	})
 	state.SortByName(in.Observed.Secrets)
 	if again := secretOf(t, Pooler(in), naming.PoolerUsers(in.App)); string(again.Data[keyTLSKey]) != string(users.Data[keyTLSKey]) {
 		t.Error("the poolers lost their certificate with that of the servers")

@@ -29,7 +29,8 @@ func TestBackup(t *testing.T) {
 	w := newWorld(t)
 	old := w.bare("old", 0)
 	old.Spec.Database = postgres(2)
-	old.Spec.Database.Postgres.Backup = &v1alpha1.BackupSpec{Volume: &v1alpha1.StorageSpec{Size: resource.MustParse("96Mi"), StorageClassName: new("sized")}}
+	old.Spec.Database.Postgres.Backup = &v1alpha1.BackupSpec{
+		Volume: &v1alpha1.StorageSpec{Size: resource.MustParse("96Mi"), StorageClassName: new("sized")}}
 	w.create(old)
 	w.restoresTo("old", "new")
 	w.fillsAndGrows("old")

@@ -26,7 +26,8 @@ database: {postgres: {storage: {size: 1Gi}, backup: {}}}`)
 		app := c.app()
 		app.Status.Database = &v1alpha1.DatabaseStatus{Instances: 1, ReadyInstances: 1, Primary: "shop-db-0",
 			Backup: &v1alpha1.BackupStatus{LastBackup: "1F", RestorableFrom: &from, ArchivedTime: &to}}
-		meta.SetStatusCondition(&app.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionBackupReady, Status: ready, Reason: reason, Message: "no room"})
+		meta.SetStatusCondition(&app.Status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionBackupReady, Status: ready, Reason: reason, Message: "no room"})
 		c.must(c.api.Status().Update(c.ctx, app))
 	}
 	report(metav1.ConditionFalse, v1alpha1.ReasonRepositoryFull)

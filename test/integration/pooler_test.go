@@ -82,7 +82,8 @@ func newPoolerWorld(t *testing.T) (w *databaseWorld, pooler *appsv1.Deployment) 
 	w.must(w.Update(t.Context(), w.leader))
 	w.must(w.Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: naming.DatabaseCredentials(w.app), Namespace: w.app.Namespace},
-		StringData: map[string]string{components.PoolerCredentials(w.app).Key: "secret", "POOLER_PASSWORD": "secret", "RESTAPI_PASSWORD": "secret"}}))
+		StringData: map[string]string{
+			components.PoolerCredentials(w.app).Key: "secret", "POOLER_PASSWORD": "secret", "RESTAPI_PASSWORD": "secret"}}))
 	w.leadTo(w.leader.Name)
 	labels := naming.PoolerSelector(w.app, naming.PoolerReadWrite)
 	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
