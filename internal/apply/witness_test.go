@@ -24,8 +24,10 @@ func TestWitnesses(t *testing.T) {
 	deleted.Name = "gone"
 	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "shop-a", Namespace: "prod", ResourceVersion: "7"}}
 	made := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
-	holder := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "shop-a-1", Namespace: "prod", CreationTimestamp: made, Labels: naming.Labels(app, naming.ComponentApp)},
-		Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "b", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "shop-db-app"}}}}}}
+	holder := testkit.Pod(app, naming.ComponentApp, "shop-a-1")
+	holder.CreationTimestamp = made
+	holder.Spec.Volumes = []corev1.Volume{{Name: "b", VolumeSource: corev1.VolumeSource{
+		Secret: &corev1.SecretVolumeSource{SecretName: "shop-db-app"}}}}
 	holds := func(secret string, before time.Duration) components.Witness {
 		return components.Witness{Kind: components.WitnessPods, Name: secret, Before: made.Add(before)}
 	}

@@ -76,7 +76,8 @@ func TestARotationIsSeen(t *testing.T) {
 		}
 	}
 	before, after := revision.Inputs{}, revision.Inputs{Bindings: revision.Bindings{Rotation: "app=2"}}
-	if words, err := causes(before, after); err != nil || strings.Join(words, ";") != "passwords rotated (app=2)" || !onlyRestarted(before, after) {
+	words, err := causes(before, after)
+	if err != nil || strings.Join(words, ";") != "passwords rotated (app=2)" || !onlyRestarted(before, after) {
 		t.Errorf("%q, %v", words, err)
 	}
 }

@@ -27,11 +27,11 @@ const Patience = 15 * time.Minute
 type Kind int
 
 const (
-	// Pods: the app's pods are given it when they start, so they are replaced.
+	// Pods says that the app's pods are given it when they start, so they are replaced.
 	Pods Kind = iota
-	// Members: the members of the database themselves; they change over while they run.
+	// Members says that the members of the database have it themselves; they change over while they run.
 	Members
-	// InPlace: nobody holds it, so that its password is exchanged without a second one.
+	// InPlace says that nobody holds it, so that its password is exchanged without a second one.
 	InPlace
 )
 

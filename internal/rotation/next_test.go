@@ -87,10 +87,10 @@ func TestNext(t *testing.T) {
 			to, second := "", false
 			if d.Write != nil {
 				to, second = d.Write.Step, d.Write.Second
-				switch {
-				case to == "":
+				switch to {
+				case "":
 					to = "done"
-				case to == s.Record.Step:
+				case s.Record.Step:
 					to = "bound"
 				}
 			}
@@ -194,7 +194,8 @@ func TestParseRequest(t *testing.T) {
 			t.Errorf("%s is %s (%v), not %s", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "app", "app:", ":x", "database:x", "app,,cache:x", "app:" + strings.Repeat("x", 64), "app:a b", `app:"`} {
+	long := "app:" + strings.Repeat("x", 64)
+	for _, text := range []string{"", "app", "app:", ":x", "database:x", "app,,cache:x", long, "app:a b", `app:"`} {
 		if _, err := ParseRequest(text); err == nil || !strings.Contains(err.Error(), "write NAME") {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -10,6 +10,7 @@ package rotation
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,9 +91,7 @@ func Read(raw []byte) (File, error) {
 // With is the file with another record.
 func (f File) With(name string, r Record) File {
 	out := File{Generation: f.Generation, Credentials: map[string]Record{}}
-	for n, have := range f.Credentials {
-		out.Credentials[n] = have
-	}
+	maps.Copy(out.Credentials, f.Credentials)
 	if r.Step != f.Credentials[name].Step && slices.Contains([]string{StepPrepare, StepSwitch, StepRetire}, r.Step) {
 		out.Generation++
 	}

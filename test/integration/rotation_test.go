@@ -87,7 +87,8 @@ func (s *stack) membersReport() {
 		s.Fatal(err)
 	}
 	for _, pod := range s.pods(naming.Selector(s.app(), naming.ComponentDatabase)) {
-		if pod.Annotations[naming.AnnotationCredentialsReport] != string(raw) && pod.Annotations[naming.AnnotationCredentials] == fmt.Sprint(file.Generation) {
+		told := pod.Annotations[naming.AnnotationCredentials] == fmt.Sprint(file.Generation)
+		if told && pod.Annotations[naming.AnnotationCredentialsReport] != string(raw) {
 			metav1.SetMetaDataAnnotation(&pod.ObjectMeta, naming.AnnotationCredentialsReport, string(raw))
 			s.update(pod)
 		}
@@ -117,7 +118,9 @@ func TestRotationIsRefused(t *testing.T) {
 	s.deploy(rotated)
 	s.settle()
 	before := s.passwords()
-	s.change(func(app *v1alpha1.ScalableApp) { metav1.SetMetaDataAnnotation(&app.ObjectMeta, naming.AnnotationRotate, "app,cache:one") })
+	s.change(func(app *v1alpha1.ScalableApp) {
+		metav1.SetMetaDataAnnotation(&app.ObjectMeta, naming.AnnotationRotate, "app,cache:one")
+	})
 	s.settle()
 	if r := s.app().Status.Rotation; r == nil || r.HandledRequest != "app,cache:one" || !strings.Contains(r.RefusedMessage, "spec.cache") {
 		t.Errorf("%+v", r)
