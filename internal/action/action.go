@@ -120,6 +120,16 @@ func (a Switchover) String() string {
 	return fmt.Sprintf("switch over from %s to %s: %s", a.Leader, a.Candidate, a.Why)
 }
 
+// ForceFailover has Patroni make a member the primary while nobody leads, with the loss of what it does not hold.
+type ForceFailover struct {
+	Pod string
+	UID types.UID
+	// Renewed is the last leader's last renewal that was seen: if there is a newer one somebody leads.
+	Renewed string
+}
+
+func (a ForceFailover) String() string { return fmt.Sprintf("force %s to take over", a.Pod) }
+
 // ResizePod changes the resources of a running pod to those of its StatefulSet's template.
 type ResizePod struct {
 	Pod string

@@ -89,6 +89,8 @@ func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a acti
 		return x.resizePod(ctx, app, a)
 	case action.Switchover:
 		return x.switchover(ctx, app, a)
+	case action.ForceFailover:
+		return x.forceFailover(ctx, app, a)
 	case action.RestartPostgres:
 		return x.restartPostgres(ctx, app, a)
 	case action.TellCredentials:
@@ -254,6 +256,22 @@ func (x *Executor) switchover(ctx context.Context, app *v1alpha1.ScalableApp, a 
 		return err
 	}
 	return x.clientsWait(ctx, app, a.Leader, func() error { return x.Patroni.Switchover(ctx, m, a.Leader, a.Candidate) })
+}
+
+// forceFailover asks the very pod that a person named, unless somebody leads by now.
+func (x *Executor) forceFailover(ctx context.Context, app *v1alpha1.ScalableApp, a action.ForceFailover) error {
+	record, err := x.record(ctx, app, naming.DatabaseLeader(app))
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if record.Annotations["renewTime"] != a.Renewed {
+		return changed("ConfigMap", record.Name, "somebody leads by now")
+	}
+	m, err := x.patroniMember(ctx, app, a.Pod, a.UID)
+	if err != nil {
+		return err
+	}
+	return x.Patroni.Switchover(ctx, m, "", a.Pod)
 }
 
 func (x *Executor) restartPostgres(ctx context.Context, app *v1alpha1.ScalableApp, a action.RestartPostgres) error {

@@ -100,7 +100,7 @@ rest. The number of pods is kubectl's own to change:
 	}
 	add("see", o.getCommand(), o.statusCommand(), o.historyCommand(), o.planCommand())
 	add("steer", o.setCommand(), o.promoteCommand(), o.abortCommand(), o.retryCommand(), o.undoCommand(),
-		o.pauseCommand(), o.resumeCommand(), o.restartCommand(), o.switchoverCommand(),
+		o.pauseCommand(), o.resumeCommand(), o.restartCommand(), o.switchoverCommand(), o.failoverCommand(),
 		o.backupCommand(), o.restoreCommand(), o.psqlCommand(), o.redisCLICommand())
 	root.AddCommand(o.versionCommand())
 	return root

@@ -132,6 +132,8 @@ type Word struct {
 	// and To, if not "", who shall be it.
 	Switchover bool
 	From, To   string
+	// Force says that To shall be the primary although commits may be lost with that.
+	Force bool
 }
 
 // streams says whether a replica follows its primary.

@@ -71,7 +71,7 @@ func (s *Snapshot) paused() bool {
 func (s *Snapshot) noLeader() (why string, stuck bool) {
 	var run []string
 	for _, m := range s.Members {
-		if m.Ended.IsZero() && !m.Deleting && (m.Ready || m.State.State == "running") {
+		if m.runs() {
 			run = append(run, m.Name)
 		}
 	}
@@ -88,6 +88,39 @@ func (s *Snapshot) noLeader() (why string, stuck bool) {
 	default:
 		return "nobody takes the writes: Patroni elects", false
 	}
+}
+
+// force does what a person asked for who accepts that commits are lost: it makes a member the primary that Patroni
+// may not choose itself. While an election can still end well it is not begun, and of the members that run only
+// the one that is furthest may be it: another one would lose more, for nothing.
+func (s *Snapshot) force(d *Decision) {
+	to := s.member(s.Word.To)
+	switch {
+	case !d.Stuck:
+		d.Reason += "; nothing is forced before it is clear that nobody may take over by itself"
+		return
+	case to == nil:
+		d.Handled, d.Refused = true, fmt.Sprintf("there is no member %s", s.Word.To)
+		return
+	case !to.runs():
+		d.Handled, d.Refused = true, to.Name+" does not run"
+		return
+	}
+	for _, m := range s.Members {
+		if m.runs() && (m.State.Timeline > to.State.Timeline || m.State.Timeline == to.State.Timeline && m.State.Location > to.State.Location) {
+			d.Handled, d.Refused = true, fmt.Sprintf("%s is further than %s: less is lost with it", m.Name, to.Name)
+			return
+		}
+	}
+	d.Kind, d.Target = KindFailover, to.Name
+	d.Reason = fmt.Sprintf("%s is made the primary, as a person asked for; what only %s held is lost", to.Name,
+		strings.Join(append(slices.Clone(s.InStep), s.leaderName()...), " or "))
+	d.Action = action.ForceFailover{Pod: to.Name, UID: to.UID, Renewed: s.Leader.Renewed}
+}
+
+// runs says whether the member's PostgreSQL runs, as far as is known.
+func (m *Member) runs() bool {
+	return m.Ended.IsZero() && !m.Deleting && (m.Ready || m.State.State == "running")
 }
 
 func (s *Snapshot) leaderName() []string {

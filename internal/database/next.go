@@ -62,6 +62,7 @@ const (
 	KindGrowVolume = "GrowVolume"
 	KindRestart    = "Restart"
 	KindSwitchover = "Switchover"
+	KindFailover   = "Failover"
 	KindResize     = "Resize"
 	KindScaleDown  = "ScaleDown"
 )
@@ -250,6 +251,9 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 			return true
 		}
 		d.Reason, d.Stuck = s.noLeader()
+		if s.Word.Force {
+			s.force(d)
+		}
 		return true
 	}
 	if away := s.away(); away != "" && s.Instances > 1 {
@@ -283,8 +287,14 @@ func (s *Snapshot) word(d *Decision) bool {
 	switch {
 	case s.Word.Token == "":
 		return false
+	case s.Word.Force:
+		d.Handled = true
+		if to != s.Leader.Name {
+			d.Refused = fmt.Sprintf("%s takes the writes: nothing has to be forced; ask for a switchover", s.Leader.Name)
+		}
+		return false
 	case !s.Word.Switchover:
-		d.Handled, d.Refused = true, fmt.Sprintf("%q is not understood; write switchover:FROM[:TO[:TOKEN]]", s.Word.Token)
+		d.Handled, d.Refused = true, fmt.Sprintf("%q is not understood; write switchover:FROM[:TO[:TOKEN]] or failover:TO[:TOKEN]", s.Word.Token)
 		return false
 	case s.Word.From != s.Leader.Name:
 		d.Handled = true
@@ -418,9 +428,9 @@ func (s *Snapshot) failures(d *Decision) {
 		return
 	}
 	switch wait := retryAfter - s.Now.Sub(s.FailedTime); {
-	case s.Failed >= maxFailures && s.Word.Switchover && d.Kind == KindSwitchover:
+	case s.Failed >= maxFailures && (s.Word.Switchover && d.Kind == KindSwitchover || d.Kind == KindFailover):
 		d.Action, d.Handled = nil, true
-		d.Refused = fmt.Sprintf("the switchover failed %d times", s.Failed)
+		d.Refused = fmt.Sprintf("the %s failed %d times", strings.ToLower(d.Kind), s.Failed)
 		d.Kind, d.Target = "", ""
 	case s.Failed >= maxFailures:
 		d.Action, d.Lasting = nil, true

@@ -71,6 +71,7 @@ const (
 	// once (status.database.handledAction):
 	//
 	//	switchover:FROM[:TO[:TOKEN]]   make another instance the primary; FROM is who is it now
+	//	failover:TO[:TOKEN]            make TO the primary while nobody can take over, and lose what it does not hold
 	AnnotationDatabaseAction = "apps.scalableapp.dev/database-action"
 	// AnnotationProven on a ControllerRevision says that it was rolled out in full: going back to it
 	// needs no second look.

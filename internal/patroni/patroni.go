@@ -36,7 +36,12 @@ const (
 
 // Switchover has the leader hand over to the candidate. It returns when the candidate is the leader; any other
 // answer than that is an error in Patroni's words, for example 412 when the candidate is not in step.
+//
+// Where nobody leads, leader is "", and the candidate becomes the leader whatever it lacks.
 func (c *Client) Switchover(ctx context.Context, m Member, leader, candidate string) error {
+	if leader == "" {
+		return c.post(ctx, m, "/failover", switchoverTimeout, map[string]any{"candidate": candidate})
+	}
 	return c.post(ctx, m, "/switchover", switchoverTimeout, map[string]any{"leader": leader, "candidate": candidate})
 }
 

@@ -239,7 +239,7 @@ func resourceWords(r corev1.ResourceRequirements) string {
 	return strings.Join(words, ", ")
 }
 
-// databaseWord reads a person's word about the database: switchover:FROM[:TO]. One that has had its answer is
+// databaseWord reads a person's word about the database: switchover:FROM[:TO], or failover:TO. One that has had its answer is
 // none.
 func databaseWord(app *v1alpha1.ScalableApp) database.Word {
 	text := app.Annotations[naming.AnnotationDatabaseAction]
@@ -247,7 +247,12 @@ func databaseWord(app *v1alpha1.ScalableApp) database.Word {
 		return database.Word{}
 	}
 	parts := append(strings.Split(text, ":"), "", "")
-	if parts[0] != "switchover" || parts[1] == "" {
+	switch {
+	case parts[1] == "":
+		return database.Word{Token: text}
+	case parts[0] == "failover":
+		return database.Word{Token: text, Force: true, To: parts[1]}
+	case parts[0] != "switchover":
 		return database.Word{Token: text}
 	}
 	return database.Word{Token: text, Switchover: true, From: parts[1], To: parts[2]}

@@ -20,6 +20,7 @@ import (
 // With the app goes everything but its volumes and what Patroni has noted about them; an app of the same
 // name takes them up again, with new passwords. storage.onDelete: Delete takes all of it.
 func TestDeleteAndRecreate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	app := w.sample()
 	w.create(app.DeepCopy())

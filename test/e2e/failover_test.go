@@ -6,18 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,125 +22,10 @@ import (
 	"github.com/scalableapp/scalableapp-operator/internal/patroni"
 )
 
-// fault is one way to lose the primary of a database.
-type fault struct {
-	name string
-	// hurt begins it and returns what ends it, if it has to be ended.
-	hurt func(f *failovers, primary *corev1.Pod) (mend func())
-	// node says that the whole node of the primary is hurt.
-	node bool
-	// until, when set, is how long it lasts; otherwise it is mended as soon as another member leads.
-	until time.Duration
-}
-
-var faults = []fault{
-	{name: "planned switchover", hurt: func(f *failovers, primary *corev1.Pod) func() {
-		f.changeApp(f.name, func(app *v1alpha1.ScalableApp) {
-			annotate(app, naming.AnnotationDatabaseAction, "switchover:"+primary.Name+"::"+strconv.FormatInt(time.Now().UnixNano(), 36))
-		})
-		return nil
-	}},
-	{name: "pod deleted", hurt: func(f *failovers, primary *corev1.Pod) func() {
-		f.must(api.Delete(f.ctx, primary))
-		return nil
-	}},
-	{name: "pod force-deleted", hurt: func(f *failovers, primary *corev1.Pod) func() {
-		f.must(api.Delete(f.ctx, primary, client.GracePeriodSeconds(0)))
-		return nil
-	}},
-	{name: "container killed", hurt: func(f *failovers, primary *corev1.Pod) func() {
-		f.signal(primary, components.DatabaseContainer, "", syscall.SIGKILL)
-		return nil
-	}},
-	{name: "postmaster killed", hurt: func(f *failovers, primary *corev1.Pod) func() {
-		f.signal(primary, components.DatabaseContainer, "/usr/lib/postgresql/17/bin/postgres -D", syscall.SIGKILL)
-		return nil
-	}},
-	{name: "container killed, operator down", hurt: func(f *failovers, primary *corev1.Pod) func() {
-		f.operators(0)
-		f.signal(primary, components.DatabaseContainer, "", syscall.SIGKILL)
-		return func() { f.operators(1) }
-	}},
-	{name: "node drained", hurt: func(f *failovers, primary *corev1.Pod) func() {
-		node := &corev1.Node{}
-		f.must(api.Get(f.ctx, client.ObjectKey{Name: primary.Spec.NodeName}, node))
-		f.cordon(node.Name, true)
-		eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: primary.Name, Namespace: primary.Namespace}}
-		f.must(pods.PolicyV1().Evictions(primary.Namespace).Evict(f.ctx, eviction))
-		return func() { f.cordon(node.Name, false) }
-	}},
-	{name: "node silent", node: true, hurt: func(f *failovers, primary *corev1.Pod) func() {
-		f.node("partition", primary.Spec.NodeName)
-		return func() { f.node("heal", primary.Spec.NodeName) }
-	}},
-	{name: "node frozen 30 s", node: true, until: 30 * time.Second, hurt: func(f *failovers, primary *corev1.Pod) func() {
-		kubelet := f.kubelet(primary.Spec.NodeName)
-		f.must(syscall.Kill(kubelet, syscall.SIGSTOP))
-		f.signal(primary, components.DatabaseContainer, "", syscall.SIGSTOP)
-		return func() {
-			f.signal(primary, components.DatabaseContainer, "", syscall.SIGCONT)
-			f.must(syscall.Kill(kubelet, syscall.SIGCONT))
-		}
-	}},
-}
-
 // failovers is a database under writers.
 type failovers struct {
 	*world
 	name string
-}
-
-func (f *failovers) cordon(node string, cordoned bool) {
-	f.Helper()
-	patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, cordoned)
-	f.must(api.Patch(f.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}, client.RawPatch("application/merge-patch+json", patch)))
-}
-
-// operators sets how many operators there are, and waits for it.
-func (f *failovers) operators(n int32) {
-	f.Helper()
-	operator := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: operatorName, Namespace: operatorNamespace}}
-	f.must(api.Patch(f.ctx, operator, client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n))))
-	f.eventually(2*time.Minute, fmt.Sprintf("there are %d operators", n), func() error {
-		there, err := operatorPods(f.ctx)
-		ready := 0
-		for i := range there {
-			if isPodReady(&there[i]) {
-				ready++
-			}
-		}
-		if err != nil || len(there) != int(n) || ready != int(n) {
-			return fmt.Errorf("there are %d, of which %d are ready; %w", len(there), ready, errors.Join(err, errNotYet))
-		}
-		return nil
-	})
-}
-
-// node hurts or mends a node by the local cluster's own command.
-func (f *failovers) node(verb, name string) {
-	f.Helper()
-	out, err := exec.Command("go", "-C", "../cluster", "run", ".", verb, name).CombinedOutput()
-	if err != nil {
-		f.Fatalf("%s %s: %v\n%s", verb, name, err, out)
-	}
-}
-
-// kubelet is the process of a node's kubelet.
-func (f *failovers) kubelet(node string) int {
-	f.Helper()
-	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	f.must(err)
-	for _, file := range commands {
-		raw, _ := os.ReadFile(file)
-		words := strings.Split(string(raw), "\x00")
-		if filepath.Base(words[0]) == "kubelet" && slices.ContainsFunc(words, func(w string) bool { return strings.HasSuffix(w, "="+node) }) {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			f.must(err)
-			return pid
-		}
-	}
-	f.Fatalf("the kubelet of %s was not found", node)
-	return 0
 }
 
 // database is an app with a database alone that is worth a look, and the way to it.
@@ -185,6 +65,14 @@ func (f *failovers) settled() *corev1.Pod {
 	return primary
 }
 
+// restarts is how often the kubelet has restarted the containers of a pod.
+func restarts(pod *corev1.Pod) (n int32) {
+	for _, c := range pod.Status.ContainerStatuses {
+		n += c.RestartCount
+	}
+	return n
+}
+
 func (f *failovers) leader() string {
 	f.Helper()
 	record := &corev1.ConfigMap{}
@@ -196,6 +84,16 @@ func (f *failovers) leader() string {
 func (f *failovers) outage(fault fault, load *writers) time.Duration {
 	f.Helper()
 	before := f.settled()
+	for fault.fresh && restarts(before) > 0 {
+		f.must(api.Delete(f.ctx, before))
+		f.eventually(time.Minute, "another member leads", func() error {
+			if f.leader() == before.Name {
+				return errNotYet
+			}
+			return nil
+		})
+		before = f.settled()
+	}
 	if fault.node {
 		before = f.apart(before)
 	}
@@ -285,7 +183,9 @@ func (f *failovers) onePrimary() {
 func TestFailover(t *testing.T) {
 	w := newWorld(t)
 	f := w.database("shop", 2, v1alpha1.DurabilityPreferred)
-	f.measure("", faults)
+	load := f.measure("", faults)
+	f.upgradeOperator(load)
+	f.count("", load)
 }
 
 // The same faults, again and again, to a database as the operator keeps it and to one with the timing that Patroni
@@ -295,14 +195,15 @@ func TestBenchFailover(t *testing.T) {
 		t.Skip("a bench: make bench-failover")
 	}
 	t.Run("ours", func(t *testing.T) {
-		newWorld(t).database("shop", 2, v1alpha1.DurabilityPreferred).measure("ours", faults)
+		f := newWorld(t).database("shop", 2, v1alpha1.DurabilityPreferred)
+		f.count("ours", f.measure("ours", faults))
 	})
 	t.Run("defaults", func(t *testing.T) {
 		f := newWorld(t).database("shop", 2, v1alpha1.DurabilityPreferred)
 		f.patroniDefaults()
-		f.measure("Patroni's defaults", slices.DeleteFunc(slices.Clone(faults), func(fault fault) bool {
+		f.count("Patroni's defaults", f.measure("Patroni's defaults", slices.DeleteFunc(slices.Clone(faults), func(fault fault) bool {
 			return fault.name == "planned switchover" // that goes through the operator
-		}))
+		})))
 	})
 }
 
@@ -327,30 +228,74 @@ func (f *failovers) patroniDefaults() {
 	time.Sleep(15 * time.Second) // all members take it up with their next loop
 }
 
-// measure hurts the database in all these ways, prints what it cost and sees that no commit is lost.
-func (f *failovers) measure(who string, faults []fault) {
+// repeats is how often a fault is measured: once in a test, five times in a bench.
+func repeats() int {
+	if os.Getenv("E2E_BENCH") != "" {
+		return 5
+	}
+	return 1
+}
+
+// measure hurts the database in all these ways and prints what it cost.
+func (f *failovers) measure(who string, faults []fault) *writers {
 	f.Helper()
 	load := f.startWriters(f.databaseURI(f.name), 4)
-	repeats := 1
-	if os.Getenv("E2E_BENCH") != "" {
-		repeats = 5
-	}
 	f.Logf("failover | %s | fault | seconds without writes: median | worst | transactions that failed", who)
 	for _, fault := range faults {
-		if only := os.Getenv("E2E_FAULT"); only != "" && only != fault.name {
+		if only := os.Getenv("E2E_FAULT"); only != "" && !slices.Contains(strings.Split(only, "|"), fault.name) {
 			continue
 		}
 		var gaps []time.Duration
 		failed := load.failed()
-		for range repeats {
+		for range repeats() {
 			gaps = append(gaps, f.outage(fault, load))
 		}
 		slices.Sort(gaps)
 		f.Logf("failover | %s | %s", who, row(fault.name, seconds(gaps[len(gaps)/2]), seconds(gaps[len(gaps)-1]), load.failed()-failed))
 	}
+	return load
+}
+
+// count sees that no acknowledged commit is lost.
+func (f *failovers) count(who string, load *writers) {
+	f.Helper()
 	acknowledged, lost := load.finish()
 	f.Logf("failover | %s | %d commits were acknowledged, %d of them are lost", who, acknowledged, lost)
 	if lost > 0 {
 		f.Errorf("%d of %d acknowledged commits are lost", lost, acknowledged)
 	}
+}
+
+// upgradeOperator replaces the operator by a new rollout of its Deployment. The database takes no notice.
+func (f *failovers) upgradeOperator(load *writers) {
+	f.Helper()
+	f.settled()
+	runs := func() map[string]int32 {
+		found := map[string]int32{}
+		for _, pod := range f.podsOf(naming.Selector(f.app(f.name), naming.ComponentDatabase)) {
+			for _, c := range pod.Status.ContainerStatuses {
+				found[string(pod.UID)+" "+c.Name] = c.RestartCount
+			}
+		}
+		return found
+	}
+	before, leader, failed, began := runs(), f.leader(), load.failed(), time.Now()
+	old, err := operatorPods(f.ctx)
+	f.must(err)
+	operator := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: operatorName, Namespace: operatorNamespace}}
+	f.must(api.Patch(f.ctx, operator, client.RawPatch("application/merge-patch+json",
+		fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{"upgraded-at":%q}}}}}`, began.Format(time.RFC3339Nano)))))
+	f.eventually(2*time.Minute, "a new operator has taken over", func() error {
+		now, err := operatorPods(f.ctx)
+		if err != nil || len(now) != 1 || !isPodReady(&now[0]) || now[0].Name == old[0].Name {
+			return fmt.Errorf("%d pods; %w", len(now), errors.Join(err, errNotYet))
+		}
+		return nil
+	})
+	f.changeApp(f.name, func(app *v1alpha1.ScalableApp) { app.Spec.App.Replicas = new(int32(2)) }) // it is at work
+	f.waitReady(f.name)
+	if after := runs(); !maps.Equal(before, after) || f.leader() != leader {
+		f.Errorf("the operator was upgraded: the members' containers and their restarts were %v under %s and are %v under %s", before, leader, after, f.leader())
+	}
+	f.Logf("failover | operator upgraded: %s without writes, %d transactions failed, 0 restarts", seconds(load.gap(began, time.Minute)), load.failed()-failed)
 }

@@ -23,7 +23,7 @@ func TestIdle(t *testing.T) {
 	settle(w, log)
 	stored := w.app("shop").ResourceVersion
 
-	idle := setting(t, "E2E_IDLE", time.Minute)
+	idle := setting(t, "E2E_IDLE", 40*time.Second)
 	time.Sleep(idle) // the measurement
 	requests := log.more(t)
 	bad := costly(requests)

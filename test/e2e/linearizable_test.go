@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/anishathalye/porcupine"
 	"github.com/jackc/pgx/v5"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/components"
 )
 
 // registerOp is what a client did to the register: it wrote a value, or read one.
@@ -47,6 +50,7 @@ func (h *historian) add(op porcupine.Operation) {
 // A row of the database behaves as one cell of memory through failovers of every kind: a read, from the primary,
 // never returns a value older than a write that was acknowledged before it began.
 func TestLinearizable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	f := w.database("shop", 2, v1alpha1.DurabilityRequired)
 	dsn := w.databaseURI("shop")
@@ -65,18 +69,23 @@ func TestLinearizable(t *testing.T) {
 	}
 	t.Cleanup(func() { stop(); clients.Wait() })
 	load := w.startWriters(dsn, 1) // tells when writes are possible again
-	failovers := 0
-	for _, fault := range faults {
-		if slices.Contains([]string{"pod force-deleted", "container killed", "postmaster killed", "node frozen 30 s"}, fault.name) {
+	count := 0
+	// Without its node, which other tests are on.
+	frozen := fault{name: "frozen 30 s", until: 30 * time.Second, hurt: func(f *failovers, primary *corev1.Pod) func() {
+		f.signal(primary, components.DatabaseContainer, "", syscall.SIGSTOP)
+		return func() { f.signal(primary, components.DatabaseContainer, "", syscall.SIGCONT) }
+	}}
+	for _, fault := range append(slices.Clone(faults), frozen) {
+		if slices.Contains([]string{"pod force-deleted", "container killed", "postmaster killed", frozen.name}, fault.name) {
 			f.outage(fault, load)
-			failovers++
+			count++
 		}
 	}
 	stop()
 	clients.Wait()
 	// A write whose fate is unknown may have come about at any time after it began, or never.
 	verdict := porcupine.CheckOperationsTimeout(register, h.ops, 5*time.Minute)
-	t.Logf("linearizable | %d operations of 6 clients through %d failovers: %s", len(h.ops), failovers, verdict)
+	t.Logf("linearizable | %d operations of 6 clients through %d failovers: %s", len(h.ops), count, verdict)
 	if verdict != porcupine.Ok {
 		t.Errorf("the history is not linearizable: %s", verdict)
 	}

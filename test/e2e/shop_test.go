@@ -162,13 +162,20 @@ func (tr *traffic) version(status int, _ http.Header, body []byte) error {
 	return nil
 }
 
-// finish ends the load. Not one request may have failed.
-func (tr *traffic) finish() *load.Result {
+// end ends the load.
+func (tr *traffic) end() *load.Result {
 	tr.w.Helper()
 	tr.stop()
 	<-tr.done
 	tr.w.must(tr.err)
 	tr.w.Logf("load: %s; answers by version %v", tr.result, tr.versions)
+	return tr.result
+}
+
+// finish ends the load. Not one request may have failed.
+func (tr *traffic) finish() *load.Result {
+	tr.w.Helper()
+	tr.end()
 	if tr.result.Failed() > 0 {
 		tr.w.Errorf("%d of %d requests failed:\n%s", tr.result.Failed(), tr.result.Sent(), tr.result.Why(20))
 	}

@@ -18,6 +18,7 @@ import (
 // The sample stack comes up, says so in every way that it should, and serves; a user stays logged in when
 // the pod that served the login dies.
 func TestStack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	app := w.sample()
 	began := time.Now()

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -195,5 +196,16 @@ func TestGrowVolumeNeverShrinks(t *testing.T) {
 	w.must(w.Get(t.Context(), client.ObjectKeyFromObject(claim), claim))
 	if now := claim.Spec.Resources.Requests[corev1.ResourceStorage]; now.String() != "2Gi" {
 		t.Errorf("the claim asks for %s now", now.String())
+	}
+}
+
+// A failover is not forced when somebody has come to lead since it was decided.
+func TestForceFailoverLooksAgain(t *testing.T) {
+	t.Parallel()
+	w := newDatabaseWorld(t)
+	w.renew("shop-db-1", "r2")
+	err := w.act(false, action.ForceFailover{Pod: "shop-db-0", UID: w.leader.UID, Renewed: "r1"})
+	if err == nil || !strings.Contains(err.Error(), "somebody leads by now") {
+		t.Errorf("the error is %v", err)
 	}
 }
