@@ -238,7 +238,8 @@ func (x *Executor) orphanSet(ctx context.Context, app *v1alpha1.ScalableApp, a a
 		return client.IgnoreNotFound(err)
 	}
 	policy := set.Spec.PersistentVolumeClaimRetentionPolicy
-	if policy != nil && policy.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType || set.Status.ObservedGeneration < set.Generation {
+	takesAlong := policy != nil && policy.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType
+	if takesAlong || set.Status.ObservedGeneration < set.Generation {
 		return changed("StatefulSet", a.Name, "its volumes would go with it as it is")
 	}
 	claims := &corev1.PersistentVolumeClaimList{}

@@ -15,8 +15,8 @@ import (
 )
 
 // NetworkPolicies close the data tier to everything but this app and the operator, and its metrics to nobody, as
-// those of the app. They say nothing of egress: the operator cannot know what the app has to reach. The app itself is open to everybody on its
-// ports, and so to the operator, which reads its metrics and asks its gates. The kubelet's probes come from
+// those of the app. They say nothing of egress: the operator cannot know what the app has to reach. The
+// app itself is open to everybody on its ports, and so to the operator, which reads its metrics and asks its gates. The kubelet's probes come from
 // the pod's own node, which policies do not concern.
 func NetworkPolicies(in Input) []Object {
 	if in.App.Spec.NetworkPolicy == v1alpha1.NetworkPolicyDisabled {
@@ -59,7 +59,8 @@ func NetworkPolicies(in Input) []Object {
 		}
 		group := []*peer{componentPeer(in.App, r.component), componentPeer(in.App, r.sentinel)}
 		objects = append(objects,
-			networkPolicy(in, r.component, r.name, ingress(slices.Concat(clients, group, operatorPeers(in)), redisPort), ingress(nil, redisExporterPort)),
+			networkPolicy(in, r.component, r.name,
+				ingress(slices.Concat(clients, group, operatorPeers(in)), redisPort), ingress(nil, redisExporterPort)),
 			// Sentinels can fail over: for members, each other and the operator alone.
 			networkPolicy(in, r.sentinel, naming.RedisSentinel(r.name), ingress(slices.Concat(group, operatorPeers(in)), sentinelPort)))
 	}

@@ -38,7 +38,9 @@ func templateSize(in Input, set string) (resource.Quantity, bool) {
 // retention keeps the volumes of members that are scaled away; what becomes of all of them with the app is the
 // user's choice. But a StatefulSet that is about to be made anew with larger volumes must not own those that it
 // has: they would go with it, its pods kept or not (the executor sees to it that they do not).
-func retention(in Input, set string, wanted v1alpha1.StorageSpec) *appsv1ac.StatefulSetPersistentVolumeClaimRetentionPolicyApplyConfiguration {
+func retention(
+	in Input, set string, wanted v1alpha1.StorageSpec,
+) *appsv1ac.StatefulSetPersistentVolumeClaimRetentionPolicyApplyConfiguration {
 	deleted := appsv1.RetainPersistentVolumeClaimRetentionPolicyType
 	if wanted.OnDelete == v1alpha1.StorageDelete && !renewed(in, set, wanted.Size) {
 		deleted = appsv1.DeletePersistentVolumeClaimRetentionPolicyType
@@ -52,8 +54,9 @@ func retention(in Input, set string, wanted v1alpha1.StorageSpec) *appsv1ac.Stat
 // template does not.
 func renewed(in Input, set string, wanted resource.Quantity) bool {
 	size, there := templateSize(in, set)
-	return there && size.Cmp(wanted) != 0 && !slices.ContainsFunc(VolumesOf(in.Observed.Volumes, set), func(claim *corev1.PersistentVolumeClaim) bool {
+	smaller := func(claim *corev1.PersistentVolumeClaim) bool {
 		requested := claim.Spec.Resources.Requests[corev1.ResourceStorage]
 		return requested.Cmp(wanted) < 0
-	})
+	}
+	return there && size.Cmp(wanted) != 0 && !slices.ContainsFunc(VolumesOf(in.Observed.Volumes, set), smaller)
 }

@@ -35,7 +35,8 @@ func TestVolumesOutliveTheirStatefulSet(t *testing.T) {
 			in.Observed.StatefulSets = []*appsv1.StatefulSet{{ObjectMeta: metav1.ObjectMeta{Name: "shop-sessions"},
 				Spec: appsv1.StatefulSetSpec{VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{Spec: storage(c.template)}}}}}
 		}
-		in.Observed.Volumes = []*corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data-shop-sessions-0"}, Spec: storage(c.claim)}}
+		in.Observed.Volumes = []*corev1.PersistentVolumeClaim{
+			{ObjectMeta: metav1.ObjectMeta{Name: "data-shop-sessions-0"}, Spec: storage(c.claim)}}
 		var set appsv1.StatefulSet
 		if err := json.Unmarshal(marshal(t, redisStatefulSet(in, redises(in.App)[0])), &set); err != nil {
 			t.Fatal(err)

@@ -15,7 +15,8 @@ func (b *builder) redisCredentials() []credential {
 	var list []credential
 	for _, group := range components.RedisGroups(b.in) {
 		file, record, err := group.Rotation(b.in)
-		list = append(list, credential{name: group.Credential, secret: naming.RedisCredentials(group.Name), binding: naming.RedisBinding(group.Name),
+		list = append(list, credential{name: group.Credential, secret: naming.RedisCredentials(group.Name),
+			binding: naming.RedisBinding(group.Name),
 			see: func(s *rotation.Snapshot) {
 				s.Kind, s.Record = rotation.Pods, record
 				if s.Hold = b.redisHold(group); err != nil {

@@ -153,9 +153,7 @@ func TestRedisRotationWaits(t *testing.T) {
 	s.App.Annotations = map[string]string{naming.AnnotationRotate: "sessions:one"}
 	stuck := maps.Clone(s.redis)
 	for range 10 {
-		for uid, users := range stuck {
-			s.redis[uid] = users
-		}
+		maps.Copy(s.redis, stuck)
 		s.pass()
 		s.Now = s.Now.Add(time.Second)
 	}

@@ -19,11 +19,13 @@ func TestLoadUsers(t *testing.T) {
 		for _, l := range app {
 			text += " #" + hash(l)
 		}
-		g.write("users.acl", text+" ~* &* +@all -@admin -@dangerous +info\nuser monitor on #"+hash(monitor)+" -@all +ping +info +acl|load\n", 0o600)
+		text += " ~* &* +@all -@admin -@dangerous +info\n"
+		g.write("users.acl", text+"user monitor on #"+hash(monitor)+" -@all +ping +info +acl|load\n", 0o600)
 	}
 	users(app)
 	host := g.node(0)
-	server := exec.Command("redis-server", "--port", "6379", "--bind", host, "--dir", g.dir, "--save", "", "--aclfile", g.path("users.acl")) //nolint:noctx // it is ended by Cleanup
+	args := []string{"--port", "6379", "--bind", host, "--dir", g.dir, "--save", "", "--aclfile", g.path("users.acl")}
+	server := exec.Command("redis-server", args...) //nolint:noctx // it is ended by Cleanup
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

@@ -87,6 +87,11 @@ func Next(g Group) Step {
 	if waits := unwell(g); waits != "" {
 		return Step{Why: waits}
 	}
+	return restart(g)
+}
+
+// restart is the next restart of a Redis whose members are all well.
+func restart(g Group) Step {
 	for _, m := range slices.Backward(g.Members) {
 		if m.Outdated && !m.Master {
 			return Step{Kind: Restart, Member: m.Name, Why: "a replica with old settings"}

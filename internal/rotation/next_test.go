@@ -236,7 +236,8 @@ func TestFileIsReadAsWritten(t *testing.T) {
 func TestCutoffIsAWholeSecond(t *testing.T) {
 	for _, bound := range []time.Time{now, now.Add(time.Nanosecond), now.Add(300 * time.Millisecond)} {
 		cutoff := Record{Bound: bound}.Cutoff()
-		if made := bound.Add(Margin).Truncate(time.Second); made.Before(cutoff) || bound.Add(Margin).Sub(cutoff) >= time.Second {
+		may := bound.Add(Margin)
+		if made := may.Truncate(time.Second); made.Before(cutoff) || may.Sub(cutoff) >= time.Second {
 			t.Errorf("bound at %s: %s", bound, cutoff)
 		}
 	}

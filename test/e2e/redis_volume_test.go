@@ -114,7 +114,8 @@ func TestRedisVolumeCannotGrow(t *testing.T) {
 func (w *world) sessionVolumes(size string) error {
 	w.Helper()
 	claims := &corev1.PersistentVolumeClaimList{}
-	if err := api.List(w.ctx, claims, client.InNamespace(w.namespace), client.MatchingLabels{naming.LabelComponent: naming.ComponentSessions}); err != nil {
+	labels := client.MatchingLabels{naming.LabelComponent: naming.ComponentSessions}
+	if err := api.List(w.ctx, claims, client.InNamespace(w.namespace), labels); err != nil {
 		return err
 	}
 	if len(claims.Items) == 0 {
@@ -132,7 +133,8 @@ func (w *world) sessionVolumes(size string) error {
 // sessionVolumesOf says whether a StatefulSet owns the volumes, and none of them is about to go.
 func (w *world) sessionVolumesOf(set *appsv1.StatefulSet) error {
 	claims := &corev1.PersistentVolumeClaimList{}
-	if err := api.List(w.ctx, claims, client.InNamespace(w.namespace), client.MatchingLabels{naming.LabelComponent: naming.ComponentSessions}); err != nil {
+	labels := client.MatchingLabels{naming.LabelComponent: naming.ComponentSessions}
+	if err := api.List(w.ctx, claims, client.InNamespace(w.namespace), labels); err != nil {
 		return err
 	}
 	for _, claim := range claims.Items {
