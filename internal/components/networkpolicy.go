@@ -16,8 +16,8 @@ import (
 
 // NetworkPolicies close the data tier to everything but this app and the operator, and its metrics to nobody, as
 // those of the app. They say nothing of egress: the operator cannot know what the app has to reach. The
-// app itself is open to everybody on its ports, and so to the operator, which reads its metrics and asks its gates. The kubelet's probes come from
-// the pod's own node, which policies do not concern.
+// app itself is open to everybody on its ports, and so to the operator, which reads its metrics and asks its gates.
+// The kubelet's probes come from the pod's own node, which policies do not concern.
 func NetworkPolicies(in Input) []Object {
 	if in.App.Spec.NetworkPolicy == v1alpha1.NetworkPolicyDisabled {
 		return nil

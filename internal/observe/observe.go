@@ -69,7 +69,8 @@ func (o *Observer) Observe(ctx context.Context, app *v1alpha1.ScalableApp) (*sta
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
 	for _, read := range []func(context.Context, *v1alpha1.ScalableApp, *state.Observed) error{
-		o.gateways, o.children, o.config, o.external, o.backupStore, o.source, o.parameters, o.storageClasses, o.fixedVolumes, o.warnings, o.redis, o.gates,
+		o.gateways, o.children, o.config, o.external, o.backupStore, o.source, o.parameters, o.storageClasses, o.fixedVolumes,
+		o.warnings, o.redis, o.gates,
 	} {
 		if err := read(ctx, app, seen); err != nil {
 			return nil, err

@@ -163,7 +163,8 @@ func (b *builder) statusInput() status.Input {
 	change, trouble := b.redisChange()
 	_, backups := b.backupVolume()
 	return status.Input{App: b.app, Observed: b.seen, Desired: b.desired(), Rollout: b.decision,
-		Database: b.database, Unjudged: components.ParametersUnanswered(b.in), RedisChange: change, RedisTrouble: trouble, BackupTrouble: backups, Rotation: b.rotations.Rotation}
+		Database: b.database, Unjudged: components.ParametersUnanswered(b.in),
+		RedisChange: change, RedisTrouble: trouble, BackupTrouble: backups, Rotation: b.rotations.Rotation}
 }
 
 func (b *builder) decideRollout() {
