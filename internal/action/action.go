@@ -95,6 +95,16 @@ func (a ReleaseLeader) String() string {
 	return fmt.Sprintf("take the leadership from %s: %s", a.Leader, a.Why)
 }
 
+// ForgetFirstStart takes from Patroni's record that a member makes the database: it was killed in the middle of it.
+type ForgetFirstStart struct {
+	// Record is the ConfigMap, and ResourceVersion is that in which nobody made it.
+	Record, ResourceVersion string
+}
+
+func (a ForgetFirstStart) String() string {
+	return "begin the first start of the database again: who made it was killed"
+}
+
 // GrowVolume has a volume claim ask for more.
 type GrowVolume struct {
 	Claim string

@@ -63,7 +63,7 @@ func (x *Executor) actions(ctx context.Context, app *v1alpha1.ScalableApp, list 
 func changesDatabase(app *v1alpha1.ScalableApp, a action.Action) bool {
 	switch a := a.(type) {
 	case action.PoolerReconnect, action.HandOverRedis, action.Unlabel, action.ReleaseLeader, action.TellCredentials,
-		action.LoadRedisUsers:
+		action.LoadRedisUsers, action.ForgetFirstStart:
 		return false
 	case action.GrowVolume:
 		claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: a.Claim}}
@@ -83,6 +83,8 @@ func (x *Executor) action(ctx context.Context, app *v1alpha1.ScalableApp, a acti
 		return x.unlabel(ctx, app, a)
 	case action.ReleaseLeader:
 		return x.releaseLeader(ctx, app, a)
+	case action.ForgetFirstStart:
+		return x.forgetFirstStart(ctx, app, a)
 	case action.GrowVolume:
 		return x.growVolume(ctx, app, a)
 	case action.OrphanSet:
@@ -196,6 +198,13 @@ func (x *Executor) releaseLeader(ctx context.Context, app *v1alpha1.ScalableApp,
 	}
 	return x.patch(ctx, record, map[string]any{"metadata": map[string]any{
 		"resourceVersion": record.ResourceVersion, "annotations": map[string]any{"leader": nil},
+	}})
+}
+
+func (x *Executor) forgetFirstStart(ctx context.Context, app *v1alpha1.ScalableApp, a action.ForgetFirstStart) error {
+	record := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: app.Namespace, Name: a.Record}}
+	return x.patch(ctx, record, map[string]any{"metadata": map[string]any{
+		"resourceVersion": a.ResourceVersion, "annotations": map[string]any{components.RecordInitialize: nil},
 	}})
 }
 

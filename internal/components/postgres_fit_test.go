@@ -57,7 +57,7 @@ func TestSharedMemoryFits(t *testing.T) {
 func TestParametersAreDueUntilPatroniHasThem(t *testing.T) {
 	in := settle(t, testInput(withPostgres))
 	observeRecord(in, "shop-db-config", map[string]string{
-		recordInitialize: "7710789474496061463", recordConfig: dynamicConfigJSON(in.App.Spec.Database.Postgres),
+		RecordInitialize: "7710789474496061463", recordConfig: dynamicConfigJSON(in.App.Spec.Database.Postgres),
 	})
 	if _, due := DueParameters(in); due {
 		t.Error("due, and they are recorded")

@@ -1,6 +1,9 @@
 package components
 
 import (
+	"strings"
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -16,7 +19,8 @@ const (
 
 // The annotations in which Patroni keeps its state on the -config record.
 const (
-	recordInitialize = "initialize"
+	// RecordInitialize is the identity of the database; "" while a member makes it.
+	RecordInitialize = "initialize"
 	recordConfig     = "config"
 )
 
@@ -48,7 +52,24 @@ func databaseRecord(in Input) string { return naming.PatroniRecords(in.App)[0] }
 // DatabaseInitialized says whether Patroni's record names a database.
 func DatabaseInitialized(in Input) bool {
 	record := liveRecord(in, databaseRecord(in))
-	return record != nil && record.Annotations[recordInitialize] != ""
+	return record != nil && record.Annotations[RecordInitialize] != ""
+}
+
+// FirstStart is Patroni's record while a member makes the database, and when it said so; nil if none does.
+func FirstStart(in Input) (record *corev1.ConfigMap, since time.Time) {
+	record = liveRecord(in, databaseRecord(in))
+	if record == nil {
+		return nil, time.Time{}
+	}
+	if identity, begun := record.Annotations[RecordInitialize]; !begun || identity != "" {
+		return nil, time.Time{}
+	}
+	for _, entry := range record.ManagedFields {
+		if entry.Time != nil && entry.FieldsV1 != nil && strings.Contains(string(entry.FieldsV1.Raw), `"f:`+RecordInitialize+`"`) {
+			return record, entry.Time.Time
+		}
+	}
+	return nil, time.Time{}
 }
 
 // liveRecord is one of Patroni's records, or nil if there is none or if it is stale.

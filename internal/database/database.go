@@ -26,6 +26,10 @@ type Snapshot struct {
 	Synchronous bool
 	// Initialized says that Patroni's record names a database: the first start is over.
 	Initialized bool
+	// Begun is when a member said that it makes the database, which is not there yet; zero if none did.
+	Begun time.Time
+	// BegunVersion is the resourceVersion of the record in which it said so.
+	BegunVersion string
 	// Leader is the member that holds Patroni's leader record, "" while nobody does. It need not live.
 	Leader LeaderRecord
 	// InStep are the standbys that hold every acknowledged commit, as Patroni's -sync record says.

@@ -88,6 +88,28 @@ func (s *Snapshot) standby() bool {
 	})
 }
 
+// abandonedAfter is how long a first start must have been begun before it may be found to be abandoned: who makes the
+// database says so of itself within Patroni's round of 5 s.
+const abandonedAfter = 30 * time.Second
+
+// abandoned ends a first start whose maker was killed in the middle of it, by a lack of memory for example. Its
+// word that it makes the database stays, and all members, itself included, would wait for that for ever.
+func (s *Snapshot) abandoned() (forget []action.Action, wake time.Duration) {
+	if s.Initialized || s.Begun.IsZero() || s.Leader.Name != "" || len(s.Members) < int(s.Instances) {
+		return nil, 0
+	}
+	idle := []string{"", "stopped", "uninitialized", "crashed", "start failed", "initdb failed", "custom bootstrap failed"}
+	for _, m := range s.Members {
+		if m.Deleting || !m.Ended.IsZero() || !slices.Contains(idle, m.State.State) {
+			return nil, 0
+		}
+	}
+	if since := s.Now.Sub(s.Begun); since < abandonedAfter {
+		return nil, abandonedAfter - since
+	}
+	return []action.Action{action.ForgetFirstStart{ResourceVersion: s.BegunVersion}}, 0
+}
+
 // paused says whether a person has put Patroni into its maintenance mode.
 func (s *Snapshot) paused() bool {
 	return slices.ContainsFunc(s.Members, func(m Member) bool { return m.State.Paused })

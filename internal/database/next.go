@@ -79,6 +79,9 @@ func Next(s Snapshot) Decision {
 		d.KeepVolumeSize = true
 	}
 	d.Urgent, d.Wake = s.urgent()
+	if forget, wake := s.abandoned(); len(forget) > 0 || wake > 0 {
+		d.Urgent, d.Wake = append(d.Urgent, forget...), wake
+	}
 	d.Trouble, d.Runbook = s.trouble()
 	d.Lost = s.lost()
 	for _, rung := range []func(*Snapshot, *Decision) bool{

@@ -28,9 +28,13 @@ func (b *builder) decideDatabase() {
 	}
 	d := database.Next(b.databaseSnapshot())
 	for i, a := range d.Urgent {
-		if release, ok := a.(action.ReleaseLeader); ok {
-			release.Record = naming.DatabaseLeader(b.app)
-			d.Urgent[i] = release
+		switch a := a.(type) {
+		case action.ReleaseLeader:
+			a.Record = naming.DatabaseLeader(b.app)
+			d.Urgent[i] = a
+		case action.ForgetFirstStart:
+			a.Record = naming.PatroniRecords(b.app)[0]
+			d.Urgent[i] = a
 		}
 	}
 	switch a := d.Action.(type) {
@@ -80,6 +84,9 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil {
 		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"], Seen: b.seen.LeaderRenewed}
+	}
+	if record, since := components.FirstStart(b.in); record != nil {
+		s.Begun, s.BegunVersion = since, record.ResourceVersion
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseSync(b.app)); record != nil && record.Annotations["sync_standby"] != "" {
 		s.InStep = strings.Split(record.Annotations["sync_standby"], ",")
