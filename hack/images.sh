@@ -3,7 +3,7 @@
 # Progress goes to stderr. Nothing is built whose inputs have not changed.
 #
 # Usage: hack/images.sh [OPTION]... [NAME]...        NAME: postgres pgbouncer redis operator sample-app (default: all)
-#   --tag TAG           tag of the images named (default: 17, 1, 8, dev, dev); the sample app reports it as its version
+#   --tag TAG           tag of the images named (default: 17-3, 1-2, 8-2, dev, dev); the sample app reports it as its version
 #   --build-arg K=V     passed to the Dockerfile, e.g. FAULT_ERROR_RATIO=0.3 for a broken sample app
 #   --refresh           build anew on a new base: the way to take up Debian's security updates
 #   --sizes             print name, size of the archive and path instead of the path alone
@@ -128,8 +128,10 @@ bootstrap() {
         trixie "$1"
 }
 
+# The number behind the dash goes up when a pod's template needs something new of the image: a node that has the
+# older one would go on with it under the same tag, and the pod could not start.
 default_tag() {
-    case $1 in postgres) echo 17 ;; pgbouncer) echo 1 ;; redis) echo 8 ;; *) echo dev ;; esac
+    case $1 in postgres) echo 17-3 ;; pgbouncer) echo 1-2 ;; redis) echo 8-2 ;; *) echo dev ;; esac
 }
 
 # prepare NAME TAG sets CONTEXT, DOCKERFILE and ARGS; it builds the static binary an image needs, since its

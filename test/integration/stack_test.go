@@ -125,8 +125,8 @@ func (s *stack) operator(v *view) *controllers.Reconciler {
 		Executor: &apply.Executor{Client: k8s, Live: live},
 		Recorder: s,
 		Config: plan.Config{
-			Images: components.Images{Postgres: "scalableapp/postgres:17", PgBouncer: "scalableapp/pgbouncer:1",
-				Redis: "scalableapp/redis:8"}, OperatorNamespace: system,
+			Images: components.Images{Postgres: "scalableapp/postgres:17-3", PgBouncer: "scalableapp/pgbouncer:1-2",
+				Redis: "scalableapp/redis:8-2"}, OperatorNamespace: system,
 		},
 	}
 }
