@@ -32,6 +32,8 @@ type Snapshot struct {
 	BegunVersion string
 	// Leader is the member that holds Patroni's leader record, "" while nobody does. It need not live.
 	Leader LeaderRecord
+	// LastPrimary is whose standbys InStep are, as Patroni's -sync record says: with none, only it may lead again.
+	LastPrimary string
 	// InStep are the standbys that hold every acknowledged commit, as Patroni's -sync record says.
 	InStep []string
 	// Members are the pods of the database, sorted by name.

@@ -124,15 +124,19 @@ func (s *Snapshot) noLeader() (why string, stuck bool) {
 		}
 	}
 	inStep := slices.ContainsFunc(s.InStep, func(name string) bool { return slices.Contains(run, name) })
-	holds := slices.Contains(run, s.Leader.Name)
+	holder := s.Leader.Name // it need not live; one that ended in order has let go of the record
+	if holder == "" {
+		holder = s.LastPrimary
+	}
+	holds := slices.Contains(run, holder)
 	switch {
 	case len(run) == 0:
 		return "nobody takes the writes: no member runs", false
 	case s.Synchronous && !inStep && !holds && len(s.InStep) > 0:
 		return fmt.Sprintf("nobody takes the writes: only %s holds every acknowledged commit and may take over, and it does not run; "+
-			"bring it back: to force another one would lose commits", strings.Join(append(slices.Clone(s.InStep), s.leaderName()...), " or ")), true
-	case s.Synchronous && !inStep && !holds && s.Leader.Name != "":
-		return fmt.Sprintf("nobody takes the writes: no standby was in step with %s, so only it may take over, and it does not run", s.Leader.Name), true
+			"bring it back: to force another one would lose commits", strings.Join(s.holders(), " or ")), true
+	case s.Synchronous && !inStep && !holds && holder != "":
+		return fmt.Sprintf("nobody takes the writes: no standby was in step with %s, so only it may take over, and it does not run", holder), true
 	default:
 		return "nobody takes the writes: Patroni elects", false
 	}
@@ -162,7 +166,7 @@ func (s *Snapshot) force(d *Decision) {
 	}
 	d.Kind, d.Target = KindFailover, to.Name
 	d.Reason = fmt.Sprintf("%s is made the primary, as a person asked for; what only %s held is lost", to.Name,
-		strings.Join(append(slices.Clone(s.InStep), s.leaderName()...), " or "))
+		strings.Join(s.holders(), " or "))
 	d.Action = action.ForceFailover{Pod: to.Name, UID: to.UID, Renewed: s.Leader.Renewed}
 }
 
@@ -171,9 +175,14 @@ func (m *Member) runs() bool {
 	return m.Ended.IsZero() && !m.Deleting && (m.Ready || m.State.State == "running")
 }
 
-func (s *Snapshot) leaderName() []string {
-	if s.Leader.Name == "" {
-		return nil
+// holders are the members that hold every acknowledged commit.
+func (s *Snapshot) holders() []string {
+	holders := slices.Clone(s.InStep)
+	if s.Leader.Name != "" {
+		return append(holders, s.Leader.Name)
 	}
-	return []string{s.Leader.Name}
+	if s.LastPrimary != "" {
+		holders = append(holders, s.LastPrimary)
+	}
+	return holders
 }

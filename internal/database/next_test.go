@@ -63,6 +63,9 @@ func TestNext(t *testing.T) {
 			func(s *Snapshot) { s.Members, s.Synchronous, s.InStep = s.Members[1:], false, nil }, StateNoLeader, nil, "Patroni elects"},
 		{"the leader's pod is gone, and no standby is in step", func(s *Snapshot) { s.Members, s.InStep = s.Members[1:], nil },
 			StateNoLeader, nil, "no standby was in step with db-0"},
+		{"the leader has ended in order, and no standby is in step", func(s *Snapshot) {
+			s.Members, s.InStep, s.Leader.Name, s.LastPrimary = s.Members[1:], nil, "", "db-0"
+		}, StateNoLeader, nil, "no standby was in step with db-0"},
 		{"the leader's pod is gone, and the standby in step is too", func(s *Snapshot) { s.Members = s.Members[2:] },
 			StateNoLeader, nil, "only db-1 or db-0 holds every acknowledged commit"},
 		{"the leader's container has ended", func(s *Snapshot) {

@@ -88,8 +88,11 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	if record, since := components.FirstStart(b.in); record != nil {
 		s.Begun, s.BegunVersion = since, record.ResourceVersion
 	}
-	if record := b.seen.ConfigMap(naming.DatabaseSync(b.app)); record != nil && record.Annotations["sync_standby"] != "" {
-		s.InStep = strings.Split(record.Annotations["sync_standby"], ",")
+	if record := b.seen.ConfigMap(naming.DatabaseSync(b.app)); record != nil {
+		s.LastPrimary = record.Annotations["leader"]
+		if standbys := record.Annotations["sync_standby"]; standbys != "" {
+			s.InStep = strings.Split(standbys, ",")
+		}
 	}
 	if set := b.seen.StatefulSet(naming.Database(b.app)); set != nil {
 		s.Set = &database.Set{UID: set.UID, ResourceVersion: set.ResourceVersion}
