@@ -65,7 +65,7 @@ func FirstStart(in Input) (record *corev1.ConfigMap, since time.Time) {
 		return nil, time.Time{}
 	}
 	for _, entry := range record.ManagedFields {
-		if entry.Time != nil && entry.FieldsV1 != nil && strings.Contains(string(entry.FieldsV1.Raw), `"f:`+RecordInitialize+`"`) {
+		if entry.Time != nil && entry.FieldsV1 != nil && strings.Contains(entry.FieldsV1.GetRawString(), `"f:`+RecordInitialize+`"`) {
 			return record, entry.Time.Time
 		}
 	}
