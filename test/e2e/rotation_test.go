@@ -58,7 +58,6 @@ func TestRotation(t *testing.T) {
 
 // The same with a pooler between, there and back again: PgBouncer learns of each role when it comes.
 func TestRotationThroughPooler(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	app := w.sample()
 	app.Spec.Cache = nil
