@@ -15,7 +15,7 @@ template='{{range .items}}{{.kind}}/{{.metadata.name}}|{{range .metadata.ownerRe
 {{- else if eq .kind "HorizontalPodAutoscaler"}}{{.spec.minReplicas}} to {{.spec.maxReplicas}}, now {{.status.currentReplicas}}
 {{- else if eq .kind "PodDisruptionBudget"}}{{or .status.disruptionsAllowed 0}} disruptions allowed
 {{- else if eq .kind "Job"}}{{if .status.succeeded}}succeeded{{else if .status.failed}}failed {{.status.failed}} times{{else}}running{{end}}
-{{- else}}{{or .status.readyReplicas 0}}/{{.spec.replicas}} ready{{with .spec.template}}{{range .spec.containers}}, {{.image}}{{end}}{{end}}{{end}}
+{{- else}}{{or .status.readyReplicas 0}}/{{.spec.replicas}} ready{{with .spec.template}}{{with index .spec.containers 0}}, {{.image}}{{end}}{{end}}{{end}}
 {{end}}'
 
 # mawk counts bytes, so the width is counted by depth: each level is three characters wide.
