@@ -17,7 +17,6 @@ import (
 // A new version takes over from the old one under load without a failed request, and back; a change
 // of configuration is a version too, and undoing it brings the old configuration back.
 func TestBumpUnderLoad(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	app := w.sample()
 	app.Spec.App.Replicas = new(int32(3))

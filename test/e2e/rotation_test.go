@@ -23,7 +23,6 @@ const rotationWithin = 5 * time.Minute
 // Passwords are exchanged under load: no request fails, no database pod restarts, and who had an old password
 // is let in no more.
 func TestRotation(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	app := w.sample()
 	app.Spec.Cache = nil
