@@ -79,8 +79,8 @@ bench-cutover: ## The same bump by a plain Deployment and by each strategy: fail
 	@E2E_BENCH=1 hack/e2e.sh -run '^TestBenchCutover$$'
 
 .PHONY: bench-failover
-bench-failover: ## Each way to lose the primary or the sessions' master, five times; beside them Patroni's and Sentinel's default timing
-	@E2E_BENCH=1 hack/e2e.sh -parallel 1 -run '^Test(BenchFailover|BenchRedisDownAfter|RedisFailover|BothEngines)$$'
+bench-failover: ## Each way to lose the primary or the sessions' master, five times, beside Patroni's and Sentinel's default timing; takes over an hour
+	@E2E_BENCH=1 hack/e2e.sh -timeout 2h -parallel 1 -run '^Test(BenchFailover|BenchRedisDownAfter|RedisFailover|BothEngines)$$'
 
 ##@ Development
 .PHONY: build

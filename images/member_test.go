@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +15,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-)
 
-// nobody runs the servers and the programs when the test is root: PostgreSQL will not run as root.
-const nobody = 65534
+	"github.com/scalableapp/scalableapp-operator/internal/testkit"
+)
 
 // names are the settings that the members' pods have in their environment.
 var names = []string{
@@ -55,7 +53,7 @@ func newMember(t *testing.T) *member {
 	if err != nil || len(found) == 0 {
 		t.Fatal("PostgreSQL is not installed: run hack/test-servers.sh")
 	}
-	m := &member{T: t, dir: t.TempDir(), bin: filepath.Dir(slices.Max(found)), port: freePort(t)}
+	m := &member{T: t, dir: testkit.ServerDir(t), bin: filepath.Dir(slices.Max(found)), port: testkit.FreePort(t)}
 	for _, dir := range []string{"programs", "credentials", "patroni"} {
 		if err := os.Mkdir(filepath.Join(m.dir, dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -67,14 +65,6 @@ func newMember(t *testing.T) *member {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(m.dir, "programs", program), text, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if os.Getuid() == 0 {
-		if err := os.Chmod(filepath.Dir(m.dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(m.dir, nobody, nobody); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +113,7 @@ func (m *member) command(name string, args ...string) *exec.Cmd {
 		"PGHOST="+m.dir, "PGPORT="+m.port, "CREDENTIALS_DIR="+filepath.Join(m.dir, "credentials", "..data"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: testkit.Nobody, Gid: testkit.Nobody}
 	}
 	return cmd
 }
@@ -234,15 +224,4 @@ func (m *member) await(what string, ready func() error) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
 }

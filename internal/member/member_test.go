@@ -3,7 +3,6 @@ package member
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -13,10 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// nobody runs the programs when the test is root: PostgreSQL's will not run as root.
-const nobody = 65534
+	"github.com/scalableapp/scalableapp-operator/internal/testkit"
+)
 
 const password = "0123456789abcdef"
 
@@ -31,7 +29,7 @@ func agent(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := workDir(t)
+	dir := testkit.ServerDir(t)
 	for _, program := range []string{"member-agent", "check-parameters"} { // the repository may lie where nobody can look
 		text, err := os.ReadFile(filepath.Join(images, program))
 		if err != nil {
@@ -45,7 +43,7 @@ func agent(t *testing.T) string {
 		t.Fatal(err)
 	}
 	path := dir + ":" + filepath.Dir(slices.Max(found)) + ":" + os.Getenv("PATH")
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	template := filepath.Join(dir, "template")
 	run := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(context.Background(), name, args...)
@@ -54,7 +52,7 @@ func agent(t *testing.T) string {
 			"AGENT_PASSWORD_FILE="+filepath.Join(dir, "password"))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if os.Getuid() == 0 {
-			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: testkit.Nobody, Gid: testkit.Nobody}
 		}
 		return cmd
 	}
@@ -125,29 +123,4 @@ func TestStrangersAreNotAnswered(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("err = %v", err)
 	}
-}
-
-// workDir is a directory that the user running the programs can reach and write.
-func workDir(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if os.Getuid() == 0 {
-		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(dir, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return fmt.Sprint(listener.Addr().(*net.TCPAddr).Port)
 }

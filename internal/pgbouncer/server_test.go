@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +15,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/scalableapp/scalableapp-operator/internal/testkit"
 )
 
-const (
-	// nobody runs the servers when the test is root: neither of them will run as root.
-	nobody   = 65534
-	password = "0123456789abcdef"
-)
+const password = "0123456789abcdef"
 
 // postgres runs a PostgreSQL of the test's own with a user app, and returns its port.
 func postgres(t *testing.T) string {
@@ -49,7 +46,7 @@ func postgresIn(t *testing.T, file string, settings ...string) string {
 	if err != nil || len(found) == 0 {
 		t.Fatal("PostgreSQL is not installed: run hack/test-servers.sh")
 	}
-	bin, dir, port := filepath.Dir(slices.Max(found)), workDir(t), freePort(t)
+	bin, dir, port := filepath.Dir(slices.Max(found)), testkit.ServerDir(t), testkit.FreePort(t)
 	data := filepath.Join(dir, "data")
 	initdb := command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "app", "--auth", "trust", "--no-sync")
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -80,7 +77,7 @@ func pooler(t *testing.T, server string) string {
 	if err != nil {
 		t.Fatal("PgBouncer is not installed: run hack/test-servers.sh")
 	}
-	dir, port := workDir(t), freePort(t)
+	dir, port := testkit.ServerDir(t), testkit.FreePort(t)
 	write := func(name, text string) string {
 		file := filepath.Join(dir, name)
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -171,33 +168,7 @@ func command(name string, args ...string) *exec.Cmd {
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: testkit.Nobody, Gid: testkit.Nobody}
 	}
 	return cmd
-}
-
-// workDir is a directory that the user running the servers can reach and write.
-func workDir(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if os.Getuid() == 0 {
-		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(dir, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
 }

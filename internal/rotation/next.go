@@ -17,7 +17,7 @@ const (
 )
 
 // Margin is for how long after the app's binding was written a node may still hand out the old one: the
-// kubelet's own view of Secrets follows within a second, and 10 s are said to be enough for a busy one.
+// kubelet's own view of Secrets follows within a second, and the rest is for a busy node.
 const Margin = 8 * time.Second
 
 // Patience is after what time a step that has not come on is worth a person's look.
