@@ -46,12 +46,7 @@ func TestBothEngines(t *testing.T) {
 		began := time.Now()
 		w.signal(primary, components.DatabaseContainer, "", syscall.SIGKILL)
 		w.signal(master, "redis", "redis-server", syscall.SIGKILL)
-		w.eventually(time.Minute, "another member of the database leads", func() error {
-			if leader := f.leader(); leader == "" || leader == primary.Name {
-				return errNotYet
-			}
-			return nil
-		})
+		f.takenOver(primary, commits)
 		sessions.acknowledgedAfter(time.Now().Add(5 * time.Second)) // long enough for what comes late
 		f.settled()
 		w.waitReady(app.Name)

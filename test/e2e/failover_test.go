@@ -26,7 +26,8 @@ import (
 type failovers struct {
 	*world
 	name string
-	// mayStay says that the same member may lead again: without the operator, one that is back soon enough does.
+	// mayStay says that the same member may lead again within the same container: Patroni's own timing gives a
+	// server that ended five minutes to start again.
 	mayStay bool
 }
 
@@ -80,12 +81,7 @@ func (f *failovers) outage(fault fault, load *writers) time.Duration {
 	before := f.settled()
 	for fault.fresh && restarts(before) > 0 {
 		f.must(api.Delete(f.ctx, before))
-		f.eventually(time.Minute, "another member leads", func() error {
-			if f.leader() == before.Name {
-				return errNotYet
-			}
-			return nil
-		})
+		f.takenOver(before, load)
 		before = f.settled()
 	}
 	if fault.node {
@@ -99,13 +95,7 @@ func (f *failovers) outage(fault fault, load *writers) time.Duration {
 			mend()
 		}
 	}()
-	f.eventually(90*time.Second, fault.name+": another member leads", func() error {
-		back := f.mayStay && load.last().After(began.Add(5*time.Second))
-		if leader := f.leader(); leader == "" || leader == before.Name && !back {
-			return fmt.Errorf("the leader is %q", leader)
-		}
-		return nil
-	})
+	f.takenOver(before, load)
 	elected := time.Since(began)
 	time.Sleep(fault.until - time.Since(began)) // the fault's own length
 	if !mended {
@@ -117,6 +107,36 @@ func (f *failovers) outage(fault fault, load *writers) time.Duration {
 	gap := load.gap(began, time.Minute)
 	f.Logf("%s: %s leads instead of %s after %s, %s without writes", fault.name, f.leader(), before.Name, seconds(elected), seconds(gap))
 	return gap
+}
+
+// takenOver waits until the primary that is lost has a successor. That is another member, or the same one in a new
+// life: a StatefulSet gives a pod that was force-deleted a successor of its name at once, and the one that has all
+// that was ever written may be back before the other one has found that the old primary no longer answers.
+func (f *failovers) takenOver(lost *corev1.Pod, load *writers) {
+	f.Helper()
+	began := time.Now()
+	var reborn time.Time // when it was first seen that the same member is the primary in a new life
+	f.eventually(90*time.Second, "another member leads, or the same one in a new life", func() error {
+		leader := f.leader()
+		if leader != "" && leader != lost.Name || f.mayStay && load.last().After(began.Add(5*time.Second)) {
+			return nil
+		}
+		now := &corev1.Pod{}
+		if err := api.Get(f.ctx, client.ObjectKeyFromObject(lost), now); err != nil {
+			return err
+		}
+		anew := now.UID != lost.UID || restarts(now) > restarts(lost)
+		if leader == "" || !anew || !isPodReady(now) || now.Labels[naming.LabelRole] != "primary" {
+			return fmt.Errorf("the leader is %q", leader)
+		}
+		if reborn.IsZero() {
+			reborn = time.Now()
+		}
+		if !load.last().After(reborn) {
+			return fmt.Errorf("%s leads again, and takes no writes", leader)
+		}
+		return nil
+	})
 }
 
 // apart sees to it that the primary does not share its node with what the test needs meanwhile: this machine
