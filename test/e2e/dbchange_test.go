@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"testing"
@@ -68,26 +69,33 @@ var dbChanges = []dbChange{
 func TestDatabaseChanges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	app := w.bare("shop", 1)
-	app.Spec.Database = postgres(2)
-	app.Spec.Database.Postgres.Storage = v1alpha1.StorageSpec{Size: resource.MustParse("256Mi"), StorageClassName: new("sized")}
-	w.create(app)
-	w.waitReady("shop")
-	f := &failovers{world: w, name: "shop"}
+	f := w.sized("256Mi")
 	load := w.startWriters(w.databaseURI("shop"), 4)
 	t.Logf("change | what | until in force | seconds without writes | transactions that failed")
 	for _, change := range dbChanges {
 		if change.name == "one instance less, which is the primary" {
-			f.lead(naming.Database(app) + "-2")
+			f.lead(naming.Database(f.app(f.name)) + "-2")
 		}
 		f.change(change, load)
 	}
-	f.fillAndGrow(load)
+	took, gap := f.fillAndGrow(load, "640Mi")
+	t.Logf("change | %s", row("the disk is full, and grows", seconds(took), seconds(gap), ""))
 	acknowledged, lost := load.finish()
 	t.Logf("change | %d commits were acknowledged, %d of them are lost", acknowledged, lost)
 	if lost > 0 {
 		t.Errorf("%d of %d acknowledged commits are lost", lost, acknowledged)
 	}
+}
+
+// sized is a database of two whose volumes have a true end.
+func (w *world) sized(size string) *failovers {
+	w.Helper()
+	app := w.bare("shop", 1)
+	app.Spec.Database = postgres(2)
+	app.Spec.Database.Postgres.Storage = v1alpha1.StorageSpec{Size: resource.MustParse(size), StorageClassName: new("sized")}
+	w.create(app)
+	w.waitReady("shop")
+	return &failovers{world: w, name: "shop"}
 }
 
 func (f *failovers) change(change dbChange, load *writers) {
@@ -151,7 +159,7 @@ func (f *failovers) eachMember(question, want string) error {
 		}
 		cancel()
 		if err != nil || got != want {
-			return fmt.Errorf("%s: %s is %q, want %q: %w", pod.Name, question, got, want, err)
+			return fmt.Errorf("%s: %s is %q, want %q: %w", pod.Name, question, got, want, errors.Join(err, errNotYet))
 		}
 	}
 	return nil
@@ -217,8 +225,9 @@ func (f *failovers) lead(member string) {
 	f.waitReady(f.name)
 }
 
-// fillAndGrow fills the primary's volume until nothing can be written, and has it grow while it is full.
-func (f *failovers) fillAndGrow(load *writers) {
+// fillAndGrow fills the primary's volume until nothing can be written, and has it grow to the size while it is
+// full. It returns how long that took, until all are ready, and the longest time without writes.
+func (f *failovers) fillAndGrow(load *writers, size string) (took, gap time.Duration) {
 	f.Helper()
 	primary := f.settled()
 	began := time.Now()
@@ -232,9 +241,9 @@ func (f *failovers) fillAndGrow(load *writers) {
 		return nil
 	})
 	f.changeApp(f.name, func(app *v1alpha1.ScalableApp) {
-		app.Spec.Database.Postgres.Storage.Size = resource.MustParse("640Mi")
+		app.Spec.Database.Postgres.Storage.Size = resource.MustParse(size)
 	})
-	f.eventually(4*time.Minute, "the volumes are larger", func() error { return f.everyVolume("640Mi") })
+	f.eventually(4*time.Minute, "the volumes are larger", func() error { return f.everyVolume(size) })
 	f.waitReady(f.name)
-	f.Logf("change | %s", row("the disk is full, and grows", seconds(time.Since(began)), seconds(load.gap(began, 2*time.Minute)), ""))
+	return time.Since(began), load.gap(began, 2*time.Minute)
 }

@@ -211,7 +211,24 @@ func TestBenchFailover(t *testing.T) {
 	}
 	t.Run("ours", func(t *testing.T) {
 		f := newWorld(t).database("shop", 2, v1alpha1.DurabilityPreferred)
-		f.count("ours", f.measure("ours", faults))
+		load := f.measure("ours", faults)
+		for range repeats() {
+			f.upgradeOperator(load)
+		}
+		f.count("ours", load)
+	})
+	t.Run("full", func(t *testing.T) {
+		f := newWorld(t).sized("256Mi")
+		load := f.startWriters(f.databaseURI(f.name), 4)
+		var gaps []time.Duration
+		for i := range repeats() {
+			took, gap := f.fillAndGrow(load, fmt.Sprintf("%dMi", 384+128*i))
+			f.Logf("disk filled, and grown while it was full: all ready after %s, %s without writes", seconds(took), seconds(gap))
+			gaps = append(gaps, gap)
+		}
+		slices.Sort(gaps)
+		f.Logf("failover | ours | %s", row("disk filled and grown", seconds(gaps[len(gaps)/2]), seconds(gaps[len(gaps)-1]), load.failed()))
+		f.count("ours", load)
 	})
 	t.Run("defaults", func(t *testing.T) {
 		f := newWorld(t).database("shop", 2, v1alpha1.DurabilityPreferred)
@@ -308,7 +325,9 @@ func (f *failovers) upgradeOperator(load *writers) {
 		}
 		return nil
 	})
-	f.changeApp(f.name, func(app *v1alpha1.ScalableApp) { app.Spec.App.Replicas = new(int32(2)) }) // it is at work
+	f.changeApp(f.name, func(app *v1alpha1.ScalableApp) { // it is at work
+		app.Spec.App.Replicas = new(3 - *app.Spec.App.Replicas)
+	})
 	f.waitReady(f.name)
 	if after := runs(); !maps.Equal(before, after) || f.leader() != leader {
 		f.Errorf("the operator was upgraded: the members' containers and their restarts were %v under %s and are %v under %s", before, leader, after, f.leader())
