@@ -27,7 +27,7 @@ status: ## Show the cluster and every ScalableApp in it
 
 ##@ Your own cluster: KUBECONFIG says which
 .PHONY: deploy
-deploy: ## Install the operator with the image IMG=…
+deploy: ## Install the operator with the image IMG=…, and POSTGRES_IMG=…, PGBOUNCER_IMG=…, REDIS_IMG=… for the data tier
 	@hack/deploy.sh "$(IMG)"
 
 .PHONY: undeploy

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the operator into the cluster of KUBECONFIG, with nothing but kubectl: hack/deploy.sh IMAGE [ID]
 # ID is anything that changes with the content of an image whose tag stays; it makes the pods new.
+# POSTGRES_IMG, PGBOUNCER_IMG and REDIS_IMG are the images of the data tier, where they are not those that the operator knows.
 # hack/deploy.sh --remove takes the operator away. ScalableApps, their stacks and the CRD stay.
 . "$(dirname "$0")/env.sh"
 any_cluster
@@ -16,6 +17,12 @@ if [ "$image" = --remove ]; then
 fi
 
 edits=(-e "s|image: scalableapp/operator:dev$|image: $image|")
+for kind in postgres pgbouncer redis; do
+    name=${kind^^}_IMG
+    if [ -n "${!name:-}" ]; then
+        edits+=(-e "s|^\( *\)- --leader-elect$|&\n\1- --$kind-image=${!name}|")
+    fi
+done
 if [ -n "$id" ]; then
     edits+=(-e "s|^\( *\)kubectl.kubernetes.io/default-container: operator$|&\n\1apps.scalableapp.dev/image-id: $id|")
 fi

@@ -34,7 +34,7 @@ const (
 	ReasonUnavailable = "Unavailable"
 	// ReasonDegraded: it serves, but not all of it is there.
 	ReasonDegraded = "Degraded"
-	// ReasonChangeFailed: a change to the data tier failed, and is not tried again by itself.
+	// ReasonChangeFailed: a change to the data tier failed; the message says whether a person has to act.
 	ReasonChangeFailed = "ChangeFailed"
 	// ReasonPaused: spec.paused is true.
 	ReasonPaused = "Paused"

@@ -65,7 +65,8 @@ type PostgresSpec struct {
 
 	// parameters are PostgreSQL's own settings, for example work_mem: 16MB. Those that the operator
 	// needs for itself are refused. A change is taken up at once where PostgreSQL can; where it takes a
-	// restart the members are restarted one after the other, the primary last and after a switchover.
+	// restart the members are restarted one after the other: the primary last and after a switchover, or first and
+	// in place where a limit shrinks (max_connections).
 	// +optional
 	// +kubebuilder:validation:MaxProperties=128
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.lowerAscii() in ['listen_addresses','port','data_directory','hba_file','ident_file','config_file','wal_level','hot_standby','primary_conninfo','primary_slot_name','synchronous_standby_names','archive_mode','archive_command','restore_command','unix_socket_directories','cluster_name','password_encryption','logging_collector','fsync','full_page_writes','synchronous_commit'])",message="parameters must not hold a setting that the operator needs for itself (listen_addresses, port, wal_level, hot_standby, synchronous_standby_names, archive_*, password_encryption, file locations, …) or that would break what durability promises (fsync, full_page_writes, synchronous_commit); remove it"

@@ -360,7 +360,7 @@ type EndpointsStatus struct {
 	// +optional
 	DatabaseReadWrite string `json:"databaseReadWrite,omitempty"`
 
-	// databaseReadOnly leads to the replicas, or to the primary when there is one instance.
+	// databaseReadOnly leads to the replicas, or to the primary while none is ready.
 	// +optional
 	DatabaseReadOnly string `json:"databaseReadOnly,omitempty"`
 

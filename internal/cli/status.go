@@ -26,7 +26,7 @@ func (o *options) statusCommand() *cobra.Command {
 Exit codes:
   0  Ready
   1  it could not be looked at
-  2  on the way (Reconciling), or paused, or --wait has run out
+  2  on the way (Reconciling), also when paused there, or --wait has run out
   3  it needs a person: Stalled, or a rollout that failed, or that waits for an approval or for gates that
      say nothing; it is said with which command
 
