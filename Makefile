@@ -51,7 +51,7 @@ fuzz-rollout: ## Look for a counterexample to the invariants of rollouts: CHECKS
 
 .PHONY: test-integration
 test-integration: ## Tests against a real kube-apiserver and etcd
-	KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" go test ./test/integration/... -count=1 -timeout 25m
+	KUBEBUILDER_ASSETS="$$($(CLUSTER) binaries --only kube)" go test ./test/integration/... -count=1 -timeout 40m
 
 .PHONY: crash-sweep
 crash-sweep: ## Stop the operator after each of its writes, in each way to cut over: the suite does it after one in four

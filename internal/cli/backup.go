@@ -132,8 +132,15 @@ func (o *options) waitForBackup(ctx context.Context, name, word, before string, 
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	notOver := func() error {
+		fmt.Fprintf(o.streams.ErrOut, "the backup of %s is not over yet; it goes on\n", name)
+		return exitError(ExitProgressing)
+	}
 	watcher, changes, refused, err := s.follow(ctx, name, nil)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return notOver()
+	case err != nil:
 		return err
 	}
 	told := ""
@@ -156,8 +163,7 @@ func (o *options) waitForBackup(ctx context.Context, name, word, before string, 
 		}
 		select {
 		case <-ctx.Done():
-			fmt.Fprintf(o.streams.ErrOut, "the backup of %s is not over yet; it goes on\n", name)
-			return exitError(ExitProgressing)
+			return notOver()
 		case err := <-refused:
 			return err
 		case <-changes:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -73,7 +74,10 @@ func (o *options) waitFor(ctx context.Context, s *session, app *v1alpha1.Scalabl
 		defer cancel()
 	}
 	watcher, changes, refused, err := s.follow(ctx, app.Name, nil)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded): // before it could be looked at again
+		return app, nil
+	case err != nil:
 		return nil, err
 	}
 	show := lines(o.streams.ErrOut, false)

@@ -133,7 +133,11 @@ func (s *session) follow(ctx context.Context, name string, children []client.Obj
 			return nil, nil, nil, err
 		}
 	}
-	go func() { notify(refused, watcher.Start(ctx)) }()
+	go func() {
+		if err := watcher.Start(ctx); err != nil { // it also ends, with nil, when the context does
+			notify(refused, err)
+		}
+	}()
 	synced := make(chan bool, 1)
 	go func() { synced <- watcher.WaitForCacheSync(ctx) }()
 	select {
@@ -141,6 +145,9 @@ func (s *session) follow(ctx context.Context, name string, children []client.Obj
 		return nil, nil, nil, err
 	case ok := <-synced:
 		if !ok {
+			if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
+				return nil, nil, nil, err
+			}
 			return nil, nil, nil, errors.New("interrupted")
 		}
 	}

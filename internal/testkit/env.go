@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -32,6 +33,9 @@ func Main(m *testing.M, use func(*rest.Config)) {
 	os.Exit(code)
 }
 
+// ControlPlaneTimeout is how long an API server and its etcd may take to start or to stop, on a busy machine too.
+const ControlPlaneTimeout = 3 * time.Minute
+
 func run(m *testing.M, use func(*rest.Config)) (code int, err error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return 0, errors.New(howToRun)
@@ -47,6 +51,8 @@ func run(m *testing.M, use func(*rest.Config)) (code int, err error) {
 	env := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "apps.scalableapp.dev_scalableapps.yaml"), gatewayAPI},
 		ErrorIfCRDPathMissing: true,
+
+		ControlPlaneStartTimeout: ControlPlaneTimeout, ControlPlaneStopTimeout: ControlPlaneTimeout,
 	}
 	config, err := env.Start()
 	if err != nil {

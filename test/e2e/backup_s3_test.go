@@ -35,6 +35,9 @@ func TestBackupS3(t *testing.T) {
 	old.Spec.Database.Postgres.Backup = &v1alpha1.BackupSpec{S3: &v1alpha1.BackupS3Spec{
 		Endpoint: "s3." + w.namespace + ".svc", Bucket: "backups", SecretName: "keys"}}
 	w.create(old)
+	w.eventually(readyWithin, "the database is there", func() error {
+		return isCondition(w.app("old"), v1alpha1.ConditionDatabaseReady, metav1.ConditionTrue, "")
+	})
 	w.waitStalled("old", v1alpha1.ReasonCredentialsRefused, "SignatureDoesNotMatch")
 	change(w, "keys", &corev1.Secret{}, func(secret *corev1.Secret) { secret.Data["secret-access-key"] = []byte("the right key") })
 	w.restoresTo("old", "new")

@@ -18,7 +18,7 @@ func TestBadVersion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	app := w.light("shop", 2)
-	app.Spec.Rollout.ProgressDeadlineSeconds = new(int32(10))
+	app.Spec.Rollout.ProgressDeadlineSeconds = new(int32(30)) // a busy node takes long to find that it cannot pull
 	w.create(app)
 	good := w.waitReady("shop").Status.Rollout.Stable.Revision
 	base := w.base("shop")
@@ -63,10 +63,11 @@ func TestBadVersion(t *testing.T) {
 // another crash may have other last words.
 func staysQuiet(w *world) {
 	w.Helper()
-	stored, writes := w.app("shop").ResourceVersion, 0
+	said := func(app *v1alpha1.ScalableApp) string { return fmt.Sprint(app.Status.Conditions, app.Status.Rollout) }
+	stored, writes := said(w.app("shop")), 0
 	w.stays(4*time.Second, "the status of a stalled app is quiet", func() error {
-		if now := w.app("shop"); now.ResourceVersion != stored {
-			stored = now.ResourceVersion
+		if now := w.app("shop"); said(now) != stored {
+			stored = said(now)
 			if writes++; writes > 1 {
 				return fmt.Errorf("written %d times, now: %s", writes, readyMessage(now))
 			}

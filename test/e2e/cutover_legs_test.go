@@ -47,10 +47,10 @@ func (c *cutover) end(l *leg, final string) {
 }
 
 // slack is how long after l.settled other revisions may still answer: of a rolling update the operator does
-// not say when proxies follow, only which pods serve.
+// not say when proxies follow, only which pods serve, and a pod that ends answers as long as it drains.
 func (c *cutover) slack() time.Duration {
 	if c.strategy == v1alpha1.RolloutRolling {
-		return 5 * time.Second
+		return 10 * time.Second
 	}
 	return 0
 }
@@ -111,7 +111,14 @@ func (c *cutover) revertInTheMiddle() {
 func (c *cutover) abortByHand() {
 	c.Helper()
 	stable := c.stable()
-	l := c.begin("abort by hand", c.next())
+	next := c.next()
+	samples := func(n int32) func(*v1alpha1.ScalableApp) {
+		return func(app *v1alpha1.ScalableApp) { app.Spec.Rollout.Gates[0].Samples = new(n) }
+	}
+	l := c.begin("abort by hand", func(app *v1alpha1.ScalableApp) {
+		next(app)
+		samples(30)(app) // there has to be time to say it
+	})
 	candidate := c.candidate(l.changed)
 	c.asked(l.changed, candidate)
 	l.decided, l.back = time.Now(), true
@@ -119,6 +126,7 @@ func (c *cutover) abortByHand() {
 	l.done = c.failedFor(l.decided, candidate, v1alpha1.ReasonAborted)
 	l.settled = c.settled(l.decided, stable)
 	c.end(l, stable)
+	c.changeApp(c.name, samples(2))
 }
 
 // growInTheMiddle asks for one pod more, as an autoscaler does.

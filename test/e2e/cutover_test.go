@@ -23,7 +23,7 @@ const (
 	faultRatio    = "0.8"
 	faultShare    = 0.8
 	rollbackHold  = 30
-	cutoverWithin = 2 * time.Minute
+	cutoverWithin = 5 * time.Minute
 )
 
 // Each strategy cuts over in both ways to lead traffic, and goes back in every way there is, under an open-loop

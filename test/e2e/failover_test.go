@@ -95,7 +95,16 @@ func (f *failovers) outage(fault fault, load *writers) time.Duration {
 			mend()
 		}
 	}()
-	f.takenOver(before, load)
+	if fault.inPlace {
+		f.eventually(90*time.Second, "another member leads, or the same one takes writes again", func() error {
+			if f.leader() == before.Name && !load.last().After(began.Add(5*time.Second)) {
+				return errNotYet
+			}
+			return nil
+		})
+	} else {
+		f.takenOver(before, load)
+	}
 	elected := time.Since(began)
 	time.Sleep(fault.until - time.Since(began)) // the fault's own length
 	if !mended {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -32,6 +33,8 @@ type fault struct {
 	node bool
 	// fresh says that the kubelet must not have restarted the primary's containers before: it waits longer each time.
 	fresh bool
+	// inPlace says that the same member may lead again without a new life: its container goes on.
+	inPlace bool
 	// until, when set, is how long it lasts; otherwise it is mended as soon as another member leads.
 	until time.Duration
 }
@@ -55,7 +58,7 @@ var faults = []fault{
 		f.signal(primary, components.DatabaseContainer, "", syscall.SIGKILL)
 		return nil
 	}},
-	{name: "postmaster killed", hurt: func(f *failovers, primary *corev1.Pod) func() {
+	{name: "postmaster killed", inPlace: true, hurt: func(f *failovers, primary *corev1.Pod) func() {
 		f.signal(primary, components.DatabaseContainer, "/usr/lib/postgresql/17/bin/postgres -D", syscall.SIGKILL)
 		return nil
 	}},
@@ -69,7 +72,9 @@ var faults = []fault{
 		f.must(api.Get(f.ctx, client.ObjectKey{Name: primary.Spec.NodeName}, node))
 		f.cordon(node.Name, true)
 		eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: primary.Name, Namespace: primary.Namespace}}
-		f.must(pods.PolicyV1().Evictions(primary.Namespace).Evict(f.ctx, eviction))
+		f.eventually(time.Minute, "it may be evicted", func() error { // the disruption budget counts with a delay
+			return pods.PolicyV1().Evictions(primary.Namespace).Evict(f.ctx, eviction)
+		})
 		return func() { f.cordon(node.Name, false) }
 	}},
 	{name: "node silent", node: true, hurt: func(f *failovers, primary *corev1.Pod) func() {
@@ -87,10 +92,21 @@ var faults = []fault{
 	}},
 }
 
+// cordon keeps new pods from a node, or no longer. However the test ends, the node is open afterwards.
 func (f *failovers) cordon(node string, cordoned bool) {
 	f.Helper()
-	patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, cordoned)
-	f.must(api.Patch(f.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}, client.RawPatch("application/merge-patch+json", patch)))
+	set := func(ctx context.Context, cordoned bool) error {
+		patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, cordoned)
+		return api.Patch(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}, client.RawPatch("application/merge-patch+json", patch))
+	}
+	if cordoned {
+		f.Cleanup(func() {
+			if err := set(context.Background(), false); err != nil {
+				f.Error(err)
+			}
+		})
+	}
+	f.must(set(f.ctx, cordoned))
 }
 
 // operators sets how many operators there are, and waits for it.

@@ -47,6 +47,23 @@ func (h *historian) add(op porcupine.Operation) {
 	h.ops = append(h.ops, op)
 }
 
+// endOfTime is when a write ends whose fate is unknown: it may have come about at any time after it began, or never.
+const endOfTime = int64(24 * time.Hour)
+
+// forget leaves out the writes of unknown fate that nobody read: put last they break nothing, and the search through
+// all their places could take for ever.
+func (h *historian) forget() {
+	read := map[int]bool{}
+	for _, op := range h.ops {
+		if !op.Input.(registerOp).write {
+			read[op.Output.(int)] = true
+		}
+	}
+	h.ops = slices.DeleteFunc(h.ops, func(op porcupine.Operation) bool {
+		return op.Return == endOfTime && !read[op.Input.(registerOp).value]
+	})
+}
+
 // A row of the database behaves as one cell of memory through failovers of every kind: a read, from the primary,
 // never returns a value older than a write that was acknowledged before it began.
 func TestLinearizable(t *testing.T) {
@@ -83,11 +100,14 @@ func TestLinearizable(t *testing.T) {
 	}
 	stop()
 	clients.Wait()
-	// A write whose fate is unknown may have come about at any time after it began, or never.
+	h.forget()
 	verdict := porcupine.CheckOperationsTimeout(register, h.ops, 5*time.Minute)
 	t.Logf("linearizable | %d operations of 6 clients through %d failovers: %s", len(h.ops), count, verdict)
-	if verdict != porcupine.Ok {
-		t.Errorf("the history is not linearizable: %s", verdict)
+	switch verdict {
+	case porcupine.Illegal:
+		t.Error("the history is not linearizable")
+	case porcupine.Unknown:
+		t.Error("it was not found out in five minutes whether the history is linearizable")
 	}
 	if len(h.ops) < 500 {
 		t.Errorf("only %d operations: this run shows little", len(h.ops))
@@ -117,7 +137,7 @@ func useRegister(ctx context.Context, dsn string, id int, began time.Time, h *hi
 			_, err = conn.Exec(try, "UPDATE register SET value = $1", op.value)
 			if err != nil {
 				// Nobody knows: it stays open to the end of time, and the client is another one from here.
-				h.add(porcupine.Operation{ClientId: client, Input: op, Call: int64(called), Output: 0, Return: int64(24 * time.Hour)})
+				h.add(porcupine.Operation{ClientId: client, Input: op, Call: int64(called), Output: 0, Return: endOfTime})
 				client += 1000
 			}
 		} else if err == nil {

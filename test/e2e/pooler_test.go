@@ -62,17 +62,19 @@ func TestPooler(t *testing.T) {
 		default:
 			continue
 		}
-		failed := load.failed()
+		primary, failed := f.settled(), load.failed()
 		began := time.Now()
-		if mend := fault.hurt(f, f.settled()); mend != nil {
+		if mend := fault.hurt(f, primary); mend != nil {
 			defer mend()
 		}
-		checkTold(f, began)
+		f.takenOver(primary, load)
+		checkTold(f)
 		w.waitReady("shop")
 		gap := load.gap(began, time.Minute)
 		failed = load.failed() - failed
 		t.Logf("pooler | %s", row(fault.name, seconds(gap), failed))
-		if fault.name == "planned switchover" && failed > 0 {
+		// After 18 s without a new primary clients are let go, and then some do fail.
+		if fault.name == "planned switchover" && failed > 0 && gap < 18*time.Second {
 			t.Errorf("%d transactions failed in a planned switchover; all were to wait: %v", failed, load.errors)
 		}
 	}
@@ -120,16 +122,13 @@ func checkPoolerTLS(f *failovers) {
 	w.renewsTLS(naming.DatabaseTLS(w.app("shop")), uri, secret)
 }
 
-// checkTold waits until the leadership was taken after a time, by whomever, and the poolers were told.
-func checkTold(f *failovers, after time.Time) {
+// checkTold waits until the poolers were told of the primary that there is now.
+func checkTold(f *failovers) {
 	f.Helper()
-	f.eventually(time.Minute, "there is a new leader, and the poolers were told", func() error {
+	f.eventually(time.Minute, "the poolers were told of the primary", func() error {
 		record := &corev1.ConfigMap{}
 		if err := f.read(naming.DatabaseLeader(f.app(f.name)), record); err != nil {
 			return err
-		}
-		if taken, err := time.Parse(time.RFC3339, record.Annotations["acquireTime"]); err != nil || taken.Before(after) {
-			return fmt.Errorf("%s leads since %s", record.Annotations["leader"], record.Annotations["acquireTime"])
 		}
 		for _, kind := range []string{naming.PoolerReadWrite, naming.PoolerReadOnly} {
 			told, err := f.told(kind)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -63,9 +64,10 @@ func TestRedisFailover(t *testing.T) {
 		w.must(w.read(w.redisMaster("shop"), pod))
 		for restarts(pod) > 0 { // the kubelet waits longer with each restart: meet it fresh
 			w.must(api.Delete(w.ctx, pod))
-			w.eventually(time.Minute, "another one is master", func() error {
-				if w.redisMaster("shop") == pod.Name {
-					return errNotYet
+			w.eventually(time.Minute, "another one is master, or it is made anew", func() error {
+				now := &corev1.Pod{}
+				if err := w.read(w.redisMaster("shop"), now); err != nil || now.UID == pod.UID {
+					return errors.Join(err, errNotYet)
 				}
 				return nil
 			})

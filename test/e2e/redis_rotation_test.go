@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ func TestRedisRotation(t *testing.T) {
 			t.Error("the password is the same")
 		}
 		for pod := range before {
-			if in, out := w.logsIn(pod, now), w.logsIn(pod, old); in != nil || out == nil {
+			if in, out := w.logsIn(pod, now), w.logsIn(pod, old); in != nil || out == nil || !strings.Contains(out.Error(), "WRONGPASS") {
 				t.Errorf("%s: with the new password %v, with the old one %v", pod, in, out)
 			}
 		}

@@ -61,7 +61,9 @@ func TestRedisVolumesGrow(t *testing.T) {
 	for _, pod := range w.podsOf(pods) {
 		w.eventually(time.Minute, "metrics of "+pod.Name, func() error { return redisUp(w, &pod) })
 	}
-	w.inPod("shop-sessions-0", "metrics", "sh", "-c", `for p in /proc/[0-9]*; do read -r n <$p/comm && case $n in prometheus-redi*) kill -9 ${p#/proc/} ;; esac; done`)
+	if out := w.inPod("shop-sessions-0", "metrics", "sh", "-c", `for p in /proc/[0-9]*; do read -r n <$p/comm && case $n in prometheus-redi*) kill -9 ${p#/proc/} && echo killed ;; esac; done`); !strings.Contains(out, "killed") {
+		t.Fatalf("the exporter was not killed: %s", out)
+	}
 	w.eventually(time.Minute, "metrics again", func() error {
 		pod := &corev1.Pod{}
 		if err := w.read("shop-sessions-0", pod); err != nil {

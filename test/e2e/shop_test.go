@@ -119,9 +119,13 @@ func (w *world) startTraffic(service string, rate float64, withDatabase bool) *t
 	client := load.NewClient()
 	var sessions []*load.Session
 	for i := range 8 {
-		session, err := load.Login(w.ctx, client, base, fmt.Sprintf("user-%d", i))
-		w.must(err)
-		sessions = append(sessions, session)
+		w.eventually(30*time.Second, "a user can log in", func() error { // on a busy machine the session store may be late once
+			session, err := load.Login(w.ctx, client, base, fmt.Sprintf("user-%d", i))
+			if err == nil {
+				sessions = append(sessions, session)
+			}
+			return err
+		})
 	}
 	tr := &traffic{w: w, done: make(chan struct{}), versions: map[string]int{}}
 	var steps []load.Step

@@ -47,7 +47,7 @@ database: {postgres: {storage: {size: 1Gi}, backup: {}}}`)
 	app := c.app()
 	app.Status.Database.Backup.HandledRequest = word
 	c.must(c.api.Status().Update(c.ctx, app))
-	c.want(2, []string{"A differential backup is made", "the backup is waited for", "it goes on"}, "backup", "shop", "--wait=2s")
+	c.want(2, []string{"A differential backup is made", "the backup is waited for", "it goes on"}, "backup", "shop", "--wait=10s")
 }
 
 // The copy is what the API server takes: defaults and rules hold for it.

@@ -149,7 +149,7 @@ func TestCLIGet(t *testing.T) {
 	out.waitFor(t, "stable 1: 2/2, 100% | Ready")
 	waits := make(chan result)
 	c.want(0, nil, "set", "image", "shop", "two")
-	go func() { waits <- c.runIn(t.Context(), nil, "status", "shop", "--wait=30s") }()
+	go func() { waits <- c.runIn(t.Context(), nil, "status", "shop", "--wait=5m") }()
 	time.Sleep(500 * time.Millisecond) // it watches by now
 	c.settle()
 	out.waitFor(t, "stable 2: 2/2, 100% | Ready: 2 of 2 pods serve two")

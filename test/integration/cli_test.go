@@ -118,7 +118,7 @@ func (b *lockedBuffer) String() string {
 
 func (b *lockedBuffer) waitFor(t *testing.T, text string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if strings.Contains(b.String(), text) {
 			return
 		}
@@ -155,6 +155,7 @@ func TestCLISteers(t *testing.T) {
 	c.want(0, []string{"scalableapp.apps.scalableapp.dev/shop image set\n"}, "set", "image", "shop", "two")
 	c.want(2, []string{"the operator has not seen it yet"}, "status", "shop")
 	c.want(2, nil, "status", "shop", "--wait=300ms")
+	c.want(2, []string{"the operator has not seen it yet"}, "status", "shop", "--wait=1ms") // no time to look even once
 	c.settle()
 	if r := c.want(0, nil, "set", "image", "shop", "three", "-o", "name"); r.out != "scalableapp.apps.scalableapp.dev/shop\n" {
 		t.Errorf("-o name prints %q", r.out)

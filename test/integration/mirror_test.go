@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"sort"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -85,10 +86,20 @@ func (m *mirror) store(kind schema.GroupVersionKind, key client.ObjectKey, objec
 	if object == nil {
 		delete(next, id{kind, key})
 	} else {
+		if has := m.now[id{kind, key}]; has != nil && has.GetUID() == object.GetUID() && older(object, has) {
+			return // read before what has been written since
+		}
 		object.GetObjectKind().SetGroupVersionKind(kind) // clients leave it out
 		next[id{kind, key}] = object
 	}
 	m.past, m.now = append(m.past, m.now), next
+}
+
+// older says which of two states of one object was stored first.
+func older(a, b client.Object) bool {
+	x, errX := strconv.ParseUint(a.GetResourceVersion(), 10, 64)
+	y, errY := strconv.ParseUint(b.GetResourceVersion(), 10, 64)
+	return errX == nil && errY == nil && x < y
 }
 
 // view is a mirror as one operator sees it: as all do, or on its own some writes behind.

@@ -125,7 +125,10 @@ func TestGatewayAPIComesLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(root, "config", "crd", "apps.scalableapp.dev_scalableapps.yaml")}}
+	env := &envtest.Environment{
+		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "apps.scalableapp.dev_scalableapps.yaml")},
+		ControlPlaneStartTimeout: testkit.ControlPlaneTimeout, ControlPlaneStopTimeout: testkit.ControlPlaneTimeout,
+	}
 	config, err := env.Start()
 	if err != nil {
 		t.Fatal(err)
