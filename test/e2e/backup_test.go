@@ -16,6 +16,7 @@ import (
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/rotation"
 )
 
 // backupsWithin is how long the first backup, and the log's way into the repository, may take: a segment is
@@ -23,7 +24,7 @@ import (
 const backupsWithin = 4 * time.Minute
 
 // TestBackup loses rows by mistake and gets them back in a new app, out of a backup on a volume and the log
-// up to the moment before.
+// up to the moment before. The roles have taken turns before that, so the copy has others than a new app's.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -32,7 +33,15 @@ func TestBackup(t *testing.T) {
 	old.Spec.Database.Postgres.Backup = &v1alpha1.BackupSpec{
 		Volume: &v1alpha1.StorageSpec{Size: resource.MustParse("96Mi"), StorageClassName: new("sized")}}
 	w.create(old)
+	w.waitReady("old")
+	w.rotate("old", "app,replication,superuser:one", rotation.App, rotation.Replication, rotation.Superuser)
+	w.superuser("old", w.passwords("old")["SUPERUSER_PASSWORD"], "GRANT pg_monitor TO app_b")
 	w.restoresTo("old", "new")
+	if has := w.sql("new", "SELECT current_user || ' ' || pg_has_role('pg_monitor', 'member')"); has != "app true" {
+		t.Errorf("the new app's user, and whether it has what the old one was granted: %s", has)
+	}
+	w.changeApp("new", func(app *v1alpha1.ScalableApp) { app.Spec.Database.Postgres.Instances = 2 })
+	w.waitReady("new") // its replica logs in with the new app's password
 	w.fillsAndGrows("old")
 
 	t.Log("a time before the first backup is refused, with the times that can be had")
@@ -187,9 +196,14 @@ func (w *world) sql(name, statement string) string {
 		return err
 	})
 	defer func() { _ = conn.Close(w.ctx) }()
+	return w.first(conn, statement)
+}
+
+// first is the first value that a statement returns, if it returns any.
+func (w *world) first(conn *pgx.Conn, statement string) (value string) {
+	w.Helper()
 	rows, err := conn.Query(w.ctx, statement)
 	w.must(err)
-	value := ""
 	for rows.Next() {
 		w.must(rows.Scan(&value))
 	}

@@ -30,22 +30,22 @@ func TestRotation(t *testing.T) {
 	app.Spec.Cache = nil
 	w.create(app)
 	w.waitReady("shop")
-	before, lives := w.passwords(), (&failovers{world: w, name: "shop"}).lives()
+	before, lives := w.passwords("shop"), (&failovers{world: w, name: "shop"}).lives()
 	traffic := w.startTraffic("shop", w.rate(), true)
 
-	w.rotate("app,replication,superuser:one", rotation.App, rotation.Replication, rotation.Superuser)
-	after := w.passwords()
+	w.rotate("shop", "app,replication,superuser:one", rotation.App, rotation.Replication, rotation.Superuser)
+	after := w.passwords("shop")
 	w.letsIn("postgres", after["SUPERUSER_PASSWORD"])
 	w.refuses("postgres", before["SUPERUSER_PASSWORD"])
 	w.letsIn("app_b", after["APP_B_PASSWORD"])
 	w.letsIn("app_ro_b", after["APP_RO_B_PASSWORD"])
 	w.refuses("app", before["APP_PASSWORD"])
 	w.refuses("app_ro", before["APP_RO_PASSWORD"])
-	if streams := w.superuser(after, "SELECT string_agg(DISTINCT usename || ' ' || state, ',') FROM pg_stat_replication"); streams != "standby_b streaming" {
+	if streams := w.superuser("shop", after["SUPERUSER_PASSWORD"], "SELECT string_agg(DISTINCT usename || ' ' || state, ',') FROM pg_stat_replication"); streams != "standby_b streaming" {
 		t.Errorf("replication: %s", streams)
 	}
 	shut := "SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_authid WHERE rolname !~ '^pg_' AND rolpassword IS NULL"
-	if roles := w.superuser(after, shut); roles != "app,app_owner,app_ro,rewind,standby" {
+	if roles := w.superuser("shop", after["SUPERUSER_PASSWORD"], shut); roles != "app,app_owner,app_ro,rewind,standby" {
 		t.Errorf("shut out are %s", roles)
 	}
 	traffic.finish()
@@ -70,8 +70,8 @@ func TestRotationThroughPooler(t *testing.T) {
 		{"app:one", "app_b", "APP_B_PASSWORD"}, {"app:two", "app", "APP_PASSWORD"},
 	} {
 		before := w.binding("shop")
-		w.rotate(turn.request, rotation.App)
-		conn, err := w.connectAs(naming.Pooler(w.app("shop"), naming.PoolerReadWrite), turn.user, w.passwords()[turn.key])
+		w.rotate("shop", turn.request, rotation.App)
+		conn, err := w.connectAs(naming.Pooler(w.app("shop"), naming.PoolerReadWrite), turn.user, w.passwords("shop")[turn.key])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,16 +82,16 @@ func TestRotationThroughPooler(t *testing.T) {
 }
 
 // rotate asks for a rotation and waits for its end; it prints how long each phase took.
-func (w *world) rotate(request string, names ...string) {
+func (w *world) rotate(name, request string, names ...string) {
 	w.Helper()
 	began := time.Now()
-	w.changeApp("shop", func(app *v1alpha1.ScalableApp) {
+	w.changeApp(name, func(app *v1alpha1.ScalableApp) {
 		metav1.SetMetaDataAnnotation(&app.ObjectMeta, naming.AnnotationRotate, request)
 	})
 	_, token, _ := strings.Cut(request, ":")
 	since := map[string]string{}
 	w.eventually(rotationWithin, "the rotation "+request+" is done", func() error {
-		app, waits := w.app("shop"), []string{}
+		app, waits := w.app(name), []string{}
 		for _, c := range app.Status.Credentials {
 			if !slices.Contains(names, c.Name) {
 				continue
@@ -108,16 +108,16 @@ func (w *world) rotate(request string, names ...string) {
 		}
 		return nil
 	})
-	for _, name := range names {
-		w.Logf("rotation | %s | %s", row(request, name), strings.TrimSpace(since[name]))
+	for _, what := range names {
+		w.Logf("rotation | %s | %s", row(request, what), strings.TrimSpace(since[what]))
 	}
-	w.waitReady("shop")
+	w.waitReady(name)
 }
 
 // passwords are those that the database's Secret holds.
-func (w *world) passwords() map[string]string {
+func (w *world) passwords(name string) map[string]string {
 	w.Helper()
-	return w.secret(naming.DatabaseCredentials(w.app("shop")))
+	return w.secret(naming.DatabaseCredentials(w.app(name)))
 }
 
 func (w *world) binding(name string) map[string]string {
@@ -178,12 +178,11 @@ func (w *world) answersLogin(dsn string) (in bool, refused error) {
 	return in, refused
 }
 
-// superuser asks the primary as the superuser.
-func (w *world) superuser(passwords map[string]string, question string) (answer string) {
+// superuser has the primary carry out a statement of the superuser, and returns its first value, if it has one.
+func (w *world) superuser(name, password, statement string) string {
 	w.Helper()
-	conn, err := w.connectAs(naming.DatabaseReadWrite(w.app("shop")), "postgres", passwords["SUPERUSER_PASSWORD"])
+	conn, err := w.connectAs(naming.DatabaseReadWrite(w.app(name)), "postgres", password)
 	w.must(err)
 	defer func() { _ = conn.Close(w.ctx) }()
-	w.must(conn.QueryRow(w.ctx, question).Scan(&answer))
-	return answer
+	return w.first(conn, statement)
 }
