@@ -40,7 +40,7 @@ func TestBackupS3(t *testing.T) {
 	})
 	w.waitStalled("old", v1alpha1.ReasonCredentialsRefused, "SignatureDoesNotMatch")
 	change(w, "keys", &corev1.Secret{}, func(secret *corev1.Secret) { secret.Data["secret-access-key"] = []byte("the right key") })
-	w.restoresTo("old", "new")
+	w.restoresTo("old", "new", func(*v1alpha1.ScalableApp) {})
 }
 
 // startS3 starts an S3 server on this machine under the name of a Service and returns the certificate of its

@@ -36,7 +36,9 @@ func TestBackup(t *testing.T) {
 	w.waitReady("old")
 	w.rotate("old", "app,replication,superuser:one", rotation.App, rotation.Replication, rotation.Superuser)
 	w.superuser("old", w.passwords("old")["SUPERUSER_PASSWORD"], "GRANT pg_monitor TO app_b")
-	w.restoresTo("old", "new")
+	w.restoresTo("old", "new", func(made *v1alpha1.ScalableApp) { // and what is restored is killed in the middle of it
+		t.Logf("killed while it replayed the log: %v", w.killMaker(made, "postgres -D /var/lib/postgresql/data/pgdata.restore"))
+	})
 	if has := w.sql("new", "SELECT current_user || ' ' || pg_has_role('pg_monitor', 'member')"); has != "app true" {
 		t.Errorf("the new app's user, and whether it has what the old one was granted: %s", has)
 	}
@@ -141,8 +143,9 @@ func (w *world) connectTLS(uri string, bound *corev1.Secret) (*pgx.Conn, string)
 	return conn, serial
 }
 
-// restoresTo makes rows in one app, spoils them, and has them back in another.
-func (w *world) restoresTo(source, target string) {
+// restoresTo makes rows in one app, spoils them, and has them back in another, whatever is done to that one when
+// it was created.
+func (w *world) restoresTo(source, target string, disturb func(made *v1alpha1.ScalableApp)) {
 	w.Helper()
 	w.waitReady(source)
 	w.sql(source, `CREATE TABLE kept AS SELECT i AS id, md5(i::text) AS body FROM generate_series(1, 100000) i`)
@@ -174,6 +177,7 @@ func (w *world) restoresTo(source, target string) {
 	app.Spec.Database.Postgres.Restore = &v1alpha1.RestoreSpec{FromApp: source, Time: &at}
 	began = time.Now()
 	w.create(app)
+	disturb(app)
 	w.waitReady(target)
 	w.Logf("restored in %.0f s, with the wait for the log up to %s", time.Since(began).Seconds(), at.UTC().Format(time.RFC3339))
 	if got := w.sql(target, checksum); got != want {

@@ -23,7 +23,7 @@ func TestFirstStartKilled(t *testing.T) {
 	app.Spec.Database.Postgres.Storage.OnDelete = v1alpha1.StorageDelete
 	for tries := 1; ; tries++ { // it takes about a second, which a busy machine may miss
 		w.create(app.DeepCopy())
-		if w.killMaker(app) {
+		if w.killMaker(app, "initdb") {
 			break
 		}
 		if tries == 5 {
@@ -37,9 +37,9 @@ func TestFirstStartKilled(t *testing.T) {
 	t.Logf("Ready %s after its maker was killed", time.Since(killed).Round(time.Second))
 }
 
-// killMaker kills the container in which initdb runs; it returns false when the database is there before that was
-// seen.
-func (w *world) killMaker(app *v1alpha1.ScalableApp) (killed bool) {
+// killMaker kills the container in which a database is made, as soon as it runs a command that holds the words; it
+// returns false when the database is there before that was seen.
+func (w *world) killMaker(app *v1alpha1.ScalableApp, words string) (killed bool) {
 	w.Helper()
 	w.eventually(2*time.Minute, "the database is being made", func() error {
 		for _, pod := range w.podsOf(naming.Selector(app, naming.ComponentDatabase)) {
@@ -49,7 +49,7 @@ func (w *world) killMaker(app *v1alpha1.ScalableApp) (killed bool) {
 				}
 				for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 					for _, command := range w.processes(&pod, components.DatabaseContainer) {
-						if strings.Contains(command, "initdb") {
+						if strings.Contains(command, words) {
 							w.signal(&pod, components.DatabaseContainer, "", syscall.SIGKILL)
 							killed = true
 							return nil
@@ -62,7 +62,7 @@ func (w *world) killMaker(app *v1alpha1.ScalableApp) (killed bool) {
 		if err := w.read(naming.PatroniRecords(app)[0], record); err == nil && record.Annotations[components.RecordInitialize] != "" {
 			return nil
 		}
-		return errors.New("no initdb was seen")
+		return errors.New("no " + words + " was seen")
 	})
 	return killed
 }
