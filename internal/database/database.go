@@ -44,6 +44,8 @@ type Snapshot struct {
 	Set *Set
 	// Lost are the replicas that were last told to be lost.
 	Lost []string
+	// Refused says that the spec asks for what cannot be: the StatefulSet is not written.
+	Refused bool
 	// Hold is why no change may be begun that can wait, for example a cutover that shifts traffic; "" is nothing.
 	Hold string
 	// Word is what a person asked for.
@@ -132,6 +134,9 @@ type Set struct {
 	Replicas int32
 	// VolumeSize is the size of its volume claim template, which cannot be changed.
 	VolumeSize resource.Quantity
+	// Behind says that a pod which it makes now would not be as the spec wants it: its new template was not written,
+	// was refused, or has not been taken up by its controller yet.
+	Behind bool
 }
 
 // Word is what a person asked for by annotation. One that is not understood has a Token alone.

@@ -87,7 +87,7 @@ func Next(s Snapshot) Decision {
 	for _, rung := range []func(*Snapshot, *Decision) bool{
 		(*Snapshot).growVolumes, (*Snapshot).renewSet, (*Snapshot).scaleDown,
 		(*Snapshot).waitForAction, (*Snapshot).waitForMembers, (*Snapshot).hold, (*Snapshot).word,
-		(*Snapshot).resize, (*Snapshot).shrinkPrimary, (*Snapshot).restartReplica, (*Snapshot).restartPrimary,
+		(*Snapshot).waitForTemplate, (*Snapshot).resize, (*Snapshot).shrinkPrimary, (*Snapshot).restartReplica, (*Snapshot).restartPrimary,
 	} {
 		if rung(&s, &d) {
 			break
@@ -203,13 +203,13 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 	}
 	for _, m := range s.replicas() {
 		if !m.Ready && m.Outdated != "" && s.primary() != nil {
-			d.restart(m, m.Outdated)
+			s.restart(d, m, m.Outdated)
 			return true
 		}
 	}
 	if s.primary() == nil {
 		if m := s.member(s.Leader.Name); m != nil && !m.Ready && m.Outdated != "" && len(s.Members) == 1 {
-			d.restart(m, m.Outdated)
+			s.restart(d, m, m.Outdated)
 			return true
 		}
 		d.Reason, d.Stuck = s.noLeader()
@@ -223,11 +223,6 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 		return true
 	}
 	return false
-}
-
-func (d *Decision) restart(m *Member, why string) {
-	d.Kind, d.Target, d.Reason = KindRestart, m.Name, fmt.Sprintf("%s is restarted: %s", m.Name, why)
-	d.Action = action.DeletePod{Pod: m.Name, UID: m.UID, Why: why}
 }
 
 // hold lets nothing begin that can wait.

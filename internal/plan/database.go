@@ -77,6 +77,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	if b.shifting() {
 		s.Hold = "a rollout shifts traffic: the database is changed when it is over"
 	}
+	s.Refused = b.unfit()
 	if components.DatabaseFits(b.in) != nil {
 		s.Hold = "what the spec wants of it does not fit: the database is changed when it does"
 	} else if unanswered := components.ParametersUnanswered(b.in); unanswered != "" {
@@ -95,7 +96,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 		}
 	}
 	if set := b.seen.StatefulSet(naming.Database(b.app)); set != nil {
-		s.Set = &database.Set{UID: set.UID, ResourceVersion: set.ResourceVersion}
+		s.Set = &database.Set{UID: set.UID, ResourceVersion: set.ResourceVersion, Behind: !components.DatabaseTakenUp(b.in, set)}
 		if set.Spec.Replicas != nil {
 			s.Set.Replicas = *set.Spec.Replicas
 		}
@@ -149,7 +150,8 @@ func (b *builder) member(pod *corev1.Pod) database.Member {
 	m.Outdated = components.DatabaseOutdated(b.in, pod)
 	for _, c := range pod.Spec.Containers {
 		if c.Name == components.DatabaseContainer {
-			m.Resize = resize(c.Resources, components.DatabaseResources(b.app), &m)
+			want := components.DatabaseResources(b.app)
+			m.Resize = resize(components.MemberResources(pod, want), want, &m)
 		}
 	}
 	for _, c := range pod.Status.Conditions {
@@ -215,7 +217,7 @@ func memberState(text string) database.MemberState {
 	return state
 }
 
-// resize says what is to change of a running container's resources, and sets Outdated where that takes a new
+// resize says what is to change of the resources that a running container was asked to have, and sets Outdated where that takes a new
 // pod: a resource that comes or goes, and memory that shrinks under a PostgreSQL that has it in use.
 func resize(have, want corev1.ResourceRequirements, m *database.Member) string {
 	if equality.Semantic.DeepEqual(have.Requests, want.Requests) && equality.Semantic.DeepEqual(have.Limits, want.Limits) {

@@ -40,7 +40,7 @@ func touched(p Plan) []string {
 func (s *story) judged(check *state.ParameterCheck) Plan {
 	seen := s.Seen()
 	seen.Parameters = check
-	return Build(s.App, seen, Config{})
+	return Build(s.App, seen, s.config)
 }
 
 func condition(p Plan, kind string) string {
@@ -110,5 +110,10 @@ func TestMemoryTooSmallForTheSettings(t *testing.T) {
 	}
 	for _, what := range touched(p) {
 		t.Error(what)
+	}
+	// A member that is away for another reason comes back as it was.
+	s.pod("shop-db-1").Status.Conditions = nil
+	for _, what := range touched(s.judged(nil)) {
+		t.Errorf("with shop-db-1 away: %s", what)
 	}
 }
