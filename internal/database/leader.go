@@ -71,7 +71,7 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 func (s *Snapshot) leave(leader *Member, urgent []action.Action) ([]action.Action, time.Duration) {
 	const why = "its volume does not answer, and a standby in step can take over"
 	if !leader.Deleting {
-		return append(urgent, action.DeletePod{Pod: leader.Name, UID: leader.UID, Why: why}), renewedWithin
+		return append(urgent, action.DeletePod{Pod: leader.Name, UID: leader.UID, AtOnce: true, Why: why}), renewedWithin
 	}
 	if since := s.Now.Sub(s.Leader.Seen); since < renewedWithin {
 		return urgent, renewedWithin - since
