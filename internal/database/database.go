@@ -79,6 +79,8 @@ type Member struct {
 	Deleting bool
 	// Ended is when the kubelet saw the container end, if it does not run now.
 	Ended time.Time
+	// Started is when the container began to run; zero if it does not run.
+	Started time.Time
 	// Outdated says why the pod has to be made anew to be as the spec wants it; "" is not.
 	Outdated string
 	// Resize says what is to change of the resources of the running pod; "" is nothing.

@@ -98,14 +98,21 @@ func (s *Snapshot) abandoned() (forget []action.Action, wake time.Duration) {
 	if s.Initialized || s.Begun.IsZero() || s.Leader.Name != "" || len(s.Members) < int(s.Instances) {
 		return nil, 0
 	}
-	idle := []string{"", "stopped", "uninitialized", "crashed", "start failed", "initdb failed", "custom bootstrap failed"}
+	idle := []string{"stopped", "uninitialized", "crashed", "start failed", "initdb failed", "custom bootstrap failed"}
+	since := s.Begun
 	for _, m := range s.Members {
-		if m.Deleting || !m.Ended.IsZero() || !slices.Contains(idle, m.State.State) {
+		switch {
+		case m.Deleting || !m.Ended.IsZero():
 			return nil, 0
+		case slices.Contains(idle, m.State.State):
+		case m.State.State != "" || m.Started.IsZero():
+			return nil, 0
+		case m.Started.After(since):
+			since = m.Started // a pod that has just come says nothing yet; it may be the maker's, with the database on its volume
 		}
 	}
-	if since := s.Now.Sub(s.Begun); since < abandonedAfter {
-		return nil, abandonedAfter - since
+	if waited := s.Now.Sub(since); waited < abandonedAfter {
+		return nil, abandonedAfter - waited
 	}
 	return []action.Action{action.ForgetFirstStart{ResourceVersion: s.BegunVersion}}, 0
 }

@@ -142,6 +142,7 @@ func (b *builder) member(pod *corev1.Pod) database.Member {
 		Ready:    status.Serving(pod),
 		Deleting: !pod.DeletionTimestamp.IsZero(),
 		Ended:    databaseEnded(pod),
+		Started:  databaseStarted(pod),
 		State:    memberState(pod.Annotations["status"]),
 	}
 	if since := pod.Annotations[naming.AnnotationVolumeStuck]; since != "" {
@@ -177,6 +178,16 @@ func databaseEnded(pod *corev1.Pod) time.Time {
 			return c.State.Terminated.FinishedAt.Time
 		case c.State.Waiting != nil && c.LastTerminationState.Terminated != nil:
 			return c.LastTerminationState.Terminated.FinishedAt.Time
+		}
+	}
+	return time.Time{}
+}
+
+// databaseStarted is when the database's container began to run; zero if it does not run.
+func databaseStarted(pod *corev1.Pod) time.Time {
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name == components.DatabaseContainer && c.State.Running != nil {
+			return c.State.Running.StartedAt.Time
 		}
 	}
 	return time.Time{}

@@ -205,3 +205,23 @@ func TestAskedResourcesAreRead(t *testing.T) {
 		t.Errorf("%s: %v, %v", asked, read, err)
 	}
 }
+
+func TestWhenTheDatabaseStarted(t *testing.T) {
+	began := testkit.Born
+	runs := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: began}}
+	for name, c := range map[string]struct {
+		statuses []corev1.ContainerStatus
+		runs     bool
+	}{
+		"it is pending":     {},
+		"it is made":        {statuses: []corev1.ContainerStatus{{Name: "postgres", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}}}},
+		"it runs":           {statuses: []corev1.ContainerStatus{{Name: "pgbackrest", State: runs}, {Name: "postgres", State: runs}}, runs: true},
+		"another one does":  {statuses: []corev1.ContainerStatus{{Name: "pgbackrest", State: runs}}},
+		"it has only ended": {statuses: []corev1.ContainerStatus{{Name: "postgres", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}}},
+	} {
+		got := databaseStarted(&corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: c.statuses}})
+		if got.Equal(began.Time) != c.runs || got.IsZero() == c.runs {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
