@@ -61,6 +61,8 @@ type Snapshot struct {
 type LeaderRecord struct {
 	// Name is the member that holds it, or "".
 	Name string
+	// Acquired is when it took it, by its own clock; zero if it does not say.
+	Acquired time.Time
 	// Renewed is the holder's own word of when it last renewed the record. Each renewal is another one.
 	Renewed string
 	// Seen is when that renewal was first seen; zero if nobody knows.
@@ -75,6 +77,8 @@ type Member struct {
 	Labelled bool
 	// Ready says that the pod serves: its probe answers, and it is not asked to end.
 	Ready bool
+	// Unready is since when it does not serve; zero if it does, or nobody knows.
+	Unready time.Time
 	// Deleting says that the pod is asked to end.
 	Deleting bool
 	// Ended is when the kubelet saw the container end, if it does not run now.

@@ -122,6 +122,29 @@ func (s *Snapshot) paused() bool {
 	return slices.ContainsFunc(s.Members, func(m Member) bool { return m.State.Paused })
 }
 
+// electedWithin is how long an election takes at the most where nothing stands in its way.
+const electedWithin = 30 * time.Second
+
+// leaderless says why nobody takes the writes, and whether a person should look: it is counted from when the leader does
+// not serve, though it leads, or if it is gone, from its last renewal.
+func (s *Snapshot) leaderless(d *Decision) {
+	d.NoLeader, d.Stuck = s.noLeader()
+	since := s.Leader.Seen
+	if m := s.member(s.Leader.Name); m != nil && !m.Ready {
+		since = m.Unready
+		if s.Leader.Acquired.After(since) {
+			since = s.Leader.Acquired
+		}
+	}
+	if since.IsZero() {
+		return // nobody knows
+	}
+	wait := electedWithin - s.Now.Sub(since)
+	if d.Overdue = wait <= 0; !d.Overdue && (d.Wake == 0 || d.Wake > wait) {
+		d.Wake = wait
+	}
+}
+
 // noLeader says why nobody takes the writes, as far as it can be seen, and whether that passes by itself.
 func (s *Snapshot) noLeader() (why string, stuck bool) {
 	var run []string

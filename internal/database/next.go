@@ -44,8 +44,11 @@ type Decision struct {
 	Reason string
 	// Lasting says that nothing goes on without a person.
 	Lasting bool
-	// Stuck says that nobody takes the writes, and that it does not pass by itself.
-	Stuck bool
+	// NoLeader says that nobody takes the writes, and why, as far as it can be seen; "" while somebody does, and before
+	// the first start is over.
+	NoLeader string
+	// Stuck says that this does not pass by itself, and Overdue that it should have passed by now.
+	Stuck, Overdue bool
 	// Trouble is what a member lacks that does not pass by itself, in words, and Runbook names the page for it; ""
 	// is nothing.
 	Trouble, Runbook string
@@ -81,6 +84,9 @@ func Next(s Snapshot) Decision {
 	d.Urgent, d.Wake = s.urgent()
 	if forget, wake := s.abandoned(); len(forget) > 0 || wake > 0 {
 		d.Urgent, d.Wake = append(d.Urgent, forget...), wake
+	}
+	if d.State == StateNoLeader {
+		s.leaderless(&d)
 	}
 	d.Trouble, d.Runbook = s.trouble()
 	d.Lost = s.lost()
@@ -212,7 +218,7 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 			s.restart(d, m, m.Outdated)
 			return true
 		}
-		d.Reason, d.Stuck = s.noLeader()
+		d.Reason = d.NoLeader
 		if s.Word.Force {
 			s.force(d)
 		}

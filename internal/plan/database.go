@@ -85,6 +85,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil {
 		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"], Seen: b.seen.LeaderRenewed}
+		s.Leader.Acquired, _ = time.Parse(time.RFC3339, record.Annotations["acquireTime"]) // what cannot be read says nothing
 	}
 	if record, since := components.FirstStart(b.in); record != nil {
 		s.Begun, s.BegunVersion = since, record.ResourceVersion
@@ -157,6 +158,8 @@ func (b *builder) member(pod *corev1.Pod) database.Member {
 	}
 	for _, c := range pod.Status.Conditions {
 		switch {
+		case c.Type == corev1.PodReady && c.Status != corev1.ConditionTrue:
+			m.Unready = c.LastTransitionTime.Time
 		case c.Status != corev1.ConditionTrue:
 		case c.Type == corev1.PodResizePending && c.Reason == corev1.PodReasonInfeasible:
 			m.ResizeRefused = c.Message
