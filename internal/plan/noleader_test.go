@@ -17,7 +17,8 @@ func TestNobodyTakesTheWrites(t *testing.T) {
 	const page = "docs/runbooks/database-no-leader.md"
 	s := newStory(t, tuned)
 	s.pass()
-	if said := condition(s.pass(), v1alpha1.ConditionDatabaseReady); !strings.HasPrefix(said, "False Progressing") || strings.Contains(said, "nobody takes") {
+	said := condition(s.pass(), v1alpha1.ConditionDatabaseReady)
+	if !strings.HasPrefix(said, "False Progressing") || strings.Contains(said, "nobody takes") {
 		t.Errorf("at the first start: %s", said)
 	}
 	s.play()
@@ -31,7 +32,8 @@ func TestNobodyTakesTheWrites(t *testing.T) {
 	}
 	lost("shop-db-0", time.Hour)
 	acquired(2 * time.Second)
-	if said := condition(s.judged(nil), v1alpha1.ConditionDatabaseReady); !strings.HasPrefix(said, "False Progressing") || strings.Contains(said, page) {
+	said = condition(s.judged(nil), v1alpha1.ConditionDatabaseReady)
+	if !strings.HasPrefix(said, "False Progressing") || strings.Contains(said, page) {
 		t.Errorf("the first start has just ended: %s", said)
 	}
 	acquired(time.Hour)

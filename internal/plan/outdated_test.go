@@ -199,7 +199,8 @@ func TestResourcesOfAnOlderPod(t *testing.T) {
 }
 
 func TestAskedResourcesAreRead(t *testing.T) {
-	asked := components.AskedResources(corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1024Mi")}})
+	limits := corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1024Mi")}
+	asked := components.AskedResources(corev1.ResourceRequirements{Limits: limits})
 	var read corev1.ResourceRequirements
 	if err := json.Unmarshal([]byte(asked), &read); err != nil || read.Limits.Memory().String() != "1Gi" {
 		t.Errorf("%s: %v, %v", asked, read, err)

@@ -152,7 +152,8 @@ func TestARefusedSpecKeepsTheDatabaseGoing(t *testing.T) {
 	s.change(refuse)
 	s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Database.Postgres.Pooler = &v1alpha1.PoolerSpec{} })
 	p = s.judged(&refusedParameters)
-	if got := written(p); slices.Contains(got, "shop-db-app") || slices.Contains(got, "shop-db-pooler") || !slices.Contains(got, "shop-db-tls") {
+	got := written(p)
+	if slices.Contains(got, "shop-db-app") || slices.Contains(got, "shop-db-pooler") || !slices.Contains(got, "shop-db-tls") {
 		t.Errorf("with a pooler that is not there: %v", got)
 	}
 	for _, what := range touched(p) {
