@@ -60,7 +60,7 @@ type DatabaseStatus struct {
 
 // OperationStatus is a change to the data tier that is under way.
 type OperationStatus struct {
-	// kind is what is done: Switchover, Restart, Resize, GrowVolume, Rotate, … Later versions may add kinds.
+	// kind is what is done: Switchover, Failover, Restart, Resize, GrowVolume, ScaleDown. Later versions may add kinds.
 	// +optional
 	Kind string `json:"kind,omitempty"`
 

@@ -95,7 +95,7 @@ type NetworkPolicyMode string
 const (
 	// NetworkPolicyEnabled lets only the app, its migration and the operator reach the data tier.
 	NetworkPolicyEnabled NetworkPolicyMode = "Enabled"
-	// NetworkPolicyDisabled writes no policy.
+	// NetworkPolicyDisabled writes no policy, but for the one that a restore needs out of an app that has policies.
 	NetworkPolicyDisabled NetworkPolicyMode = "Disabled"
 )
 

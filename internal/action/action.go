@@ -22,6 +22,9 @@ type DeletePod struct {
 	UID types.UID
 	// UnlessLeads, when set, is Patroni's leader record: a pod that it names by now is left alone.
 	UnlessLeads string
+	// AtOnce says that the pod shall end, whatever comes after it. Else it is left alone in a pass in which its
+	// StatefulSet could not be written.
+	AtOnce bool
 	// Why says in words what for.
 	Why string
 }

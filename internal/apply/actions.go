@@ -280,7 +280,12 @@ func (x *Executor) resizePod(ctx context.Context, app *v1alpha1.ScalableApp, a a
 		return err
 	}
 	patch := client.RawPatch(types.StrategicMergePatchType, raw)
-	return x.Client.SubResource("resize").Patch(ctx, pod, patch, client.FieldOwner(naming.FieldManager))
+	if err := x.Client.SubResource("resize").Patch(ctx, pod, patch, client.FieldOwner(naming.FieldManager)); err != nil {
+		return err
+	}
+	return x.patch(ctx, pod, map[string]any{"metadata": map[string]any{
+		"annotations": map[string]any{naming.AnnotationResources: components.AskedResources(a.Resources)},
+	}})
 }
 
 func (x *Executor) switchover(ctx context.Context, app *v1alpha1.ScalableApp, a action.Switchover) error {

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
+	"github.com/scalableapp/scalableapp-operator/internal/action"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
 	"github.com/scalableapp/scalableapp-operator/internal/plan"
@@ -50,15 +53,24 @@ func (e *ConflictError) Error() string {
 }
 
 // Execute makes the children so as the plan wants them. It goes on after an error, so that one child
-// that is refused does not hold up the others, and returns all errors.
+// that is refused does not hold up the others, and returns all errors. A pod is not deleted for a StatefulSet that
+// could not be written: it would come back as it was, pass after pass.
 func (x *Executor) Execute(ctx context.Context, app *v1alpha1.ScalableApp, p plan.Plan) error {
 	var errs []error
+	var unwritten []string
 	for _, object := range p.Objects {
 		if err := x.object(ctx, app, object); err != nil {
 			errs = append(errs, err)
+			if id := plan.Identify(object); id.Kind == "StatefulSet" {
+				unwritten = append(unwritten, id.Name)
+			}
 		}
 	}
-	if err := x.actions(ctx, app, p.Actions); err != nil {
+	actions := slices.DeleteFunc(slices.Clone(p.Actions), func(a action.Action) bool {
+		d, deletes := a.(action.DeletePod)
+		return deletes && !d.AtOnce && slices.Contains(unwritten, setOf(d.Pod))
+	})
+	if err := x.actions(ctx, app, actions); err != nil {
 		errs = append(errs, err)
 	}
 	if len(errs) > 0 {
@@ -71,6 +83,9 @@ func (x *Executor) Execute(ctx context.Context, app *v1alpha1.ScalableApp, p pla
 	}
 	return errors.Join(errs...)
 }
+
+// setOf is the StatefulSet that a pod of that name is of.
+func setOf(pod string) string { return pod[:max(strings.LastIndexByte(pod, '-'), 0)] }
 
 func (x *Executor) object(ctx context.Context, app *v1alpha1.ScalableApp, object components.Object) error {
 	intent, err := intentOf(object)

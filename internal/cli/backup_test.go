@@ -147,6 +147,7 @@ func TestRestored(t *testing.T) {
 		app.Spec.Traffic.Gateway = &v1alpha1.GatewaySpec{Hostnames: []string{"shop.example"}}
 		app.Spec.Cache = &v1alpha1.CacheSpec{External: &v1alpha1.ExternalServiceSpec{SecretName: "mine"}}
 	})
+	source.Spec.App.Migration = &v1alpha1.MigrationSpec{Command: []string{"sh", "-c", "migrate --to 'now'"}}
 	before := source.DeepCopy()
 	made, said := restored(source, "copy", hours(4))
 	if r := made.Spec.Database.Postgres.Restore; r == nil || r.FromApp != "shop" || !r.Time.Equal(hours(4)) {
@@ -157,11 +158,19 @@ func TestRestored(t *testing.T) {
 		made.Spec.App.Image != "shop:1" || made.Spec.Database.Postgres.Backup == nil {
 		t.Errorf("the copy is %+v", made)
 	}
+	if made.Spec.App.Migration != nil {
+		t.Errorf("its migration runs on the copy before anybody has looked: %+v", made.Spec.App.Migration)
+	}
 	for _, text := range []string{"as it was at 2026-11-28T10:00:00Z; the log is archived up to 2026-11-28T09:00:00Z", "--replicas=3",
-		"shop.example", "it is not paused", "the same external cache"} {
+		"shop.example", "it is not paused", "the same external cache", "it has no app.migration",
+		`kubectl patch scalableapp copy --type=merge -p '{"spec":{"app":{"migration":{"command":["sh","-c","migrate --to '\''now'\''"]}}}}'`} {
 		if !strings.Contains(said, text) {
 			t.Errorf("%q is not said:\n%s", text, said)
 		}
+	}
+	source.Spec.App.Migration, before.Spec.App.Migration = nil, nil
+	if _, said := restored(source, "copy", hours(4)); strings.Contains(said, "migration") {
+		t.Errorf("without a migration: %s", said)
 	}
 	if !equality.Semantic.DeepEqual(source, before) {
 		t.Errorf("the source is changed: %+v", source.Spec)

@@ -13,10 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/components"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
+	"github.com/scalableapp/scalableapp-operator/internal/status"
 )
 
 // switchoverCommand makes another instance of the database the primary.
@@ -28,7 +32,9 @@ func (o *options) switchoverCommand() *cobra.Command {
 		Long: `Make another instance of the database the primary.
 
 The operator has Patroni hand over: the primary shuts down in order, and the instance takes over that holds
-every acknowledged commit. Writes stop for one to two seconds. It is refused when no instance is in step.`,
+every acknowledged commit. Writes stop for one to two seconds. It is refused when no instance is in step. With
+durability Asynchronous nobody knows who is, so it is not refused: the instance takes over that is furthest, and
+commits that it has not received by the time the primary has shut down are lost.`,
 		Example: `  kubectl scalableapp switchover shop
   kubectl scalableapp switchover shop --to=shop-db-1`,
 		Args: oneName,
@@ -91,29 +97,34 @@ It runs in the pod of the instance, by kubectl exec: no password is shown and no
   kubectl scalableapp psql shop --read-only -- -c 'SELECT count(*) FROM orders'`,
 		Args: nameAndMore,
 	}
-	command.Flags().BoolVar(&readOnly, "read-only", false, "On a replica, as the role that can only read.")
+	command.Flags().BoolVar(&readOnly, "read-only", false, "On a replica, as the role that can only read. While no replica serves, on the primary.")
 	command.Flags().BoolVar(&superuser, "superuser", false, "As the superuser postgres.")
 	command.ValidArgsFunction = o.completeName
 	command.RunE = func(command *cobra.Command, args []string) error {
 		if superuser && readOnly {
 			return errors.New("--superuser and --read-only exclude each other")
 		}
-		app, err := o.appOf(command.Context(), args[0])
+		s, err := o.connect()
+		if err != nil {
+			return err
+		}
+		app, err := s.app(command.Context(), args[0])
 		if err != nil {
 			return err
 		}
 		if err := hasDatabase(app); err != nil {
 			return err
 		}
-		pod := ""
-		if db := app.Status.Database; db != nil {
-			pod = db.Primary
-			if readOnly && len(db.Synchronous) > 0 {
-				pod = db.Synchronous[0]
+		pods := &corev1.PodList{}
+		if readOnly {
+			mine := client.MatchingLabels(naming.Selector(app, naming.ComponentDatabase))
+			if err := s.List(command.Context(), pods, client.InNamespace(s.namespace), mine); err != nil && !apierrors.IsForbidden(err) {
+				return err
 			}
 		}
-		if pod == "" {
-			return fmt.Errorf("%s has no primary at present; see `kubectl scalableapp get %s`", app.Name, app.Name)
+		pod, err := psqlPod(app, pods.Items, readOnly)
+		if err != nil {
+			return err
 		}
 		// The app's role is one of two that take turns.
 		script := `cd /etc/postgres-credentials; b=; [ "$(cat APP_ACTIVE 2>/dev/null)" != app_b ] || b=_B
@@ -127,6 +138,31 @@ PGUSER=$(echo app$b | tr B b) PGPASSWORD=$(cat APP${b}_PASSWORD) exec psql -h 12
 		return o.exec(command.Context(), pod, components.DatabaseContainer, append([]string{"sh", "-c", script, "psql"}, args[1:]...))
 	}
 	return command
+}
+
+// psqlPod is the pod in which psql is opened: for reads a standby in step, another replica that serves, or where there
+// is none the primary.
+func psqlPod(app *v1alpha1.ScalableApp, pods []corev1.Pod, readOnly bool) (string, error) {
+	var db v1alpha1.DatabaseStatus
+	if app.Status.Database != nil {
+		db = *app.Status.Database
+	}
+	if readOnly && len(db.Synchronous) > 0 {
+		return db.Synchronous[0], nil
+	}
+	for i := range pods {
+		if readOnly && pods[i].Labels[naming.LabelRole] == "replica" && status.Serving(&pods[i]) {
+			return pods[i].Name, nil
+		}
+	}
+	switch {
+	case db.Primary != "":
+		return db.Primary, nil
+	case readOnly:
+		return "", fmt.Errorf("%s has no instance that serves at present; see `kubectl scalableapp get %s`", app.Name, app.Name)
+	default:
+		return "", fmt.Errorf("%s has no primary at present; see `kubectl scalableapp get %s`", app.Name, app.Name)
+	}
 }
 
 // nameAndMore are the arguments of a command that hands the rest to another program.

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -28,7 +30,8 @@ func (o *options) restoreCommand() *cobra.Command {
 		Long: `Make a new app with the database of another one as it was at a time.
 
 The new app has the spec of SOURCE, with database.postgres.restore set; SOURCE is only read. What differs is
-said: no pod of the app runs on the copy, and no host name leads to it, until you have looked at the data.
+said: no pod of the app and no migration runs on the copy, and no host name leads to it, until you have looked at
+the data.
 
 All commits before the time are there and none after it. The times that can be had are in
 status.database.backup, from restorableFrom to archivedTime; a later one that has passed is waited for.
@@ -185,6 +188,11 @@ func restored(source *v1alpha1.ScalableApp, name string, to *metav1.Time) (*v1al
 	}
 	made.Spec.App.Replicas = new(int32(0))
 	say("- no pod of the app runs: look at the data (kubectl scalableapp psql %s), then kubectl scale scalableapp %s --replicas=%d", name, name, max(replicas, 1))
+	if migration := source.Spec.App.Migration; migration != nil {
+		made.Spec.App.Migration = nil
+		say("- it has no app.migration, which would change the copy before you have looked. Put it back before the pods come, and wait for it:\n"+
+			"    kubectl patch scalableapp %s --type=merge -p %s", name, quoted(map[string]any{"spec": map[string]any{"app": map[string]any{"migration": migration}}}))
+	}
 	if gateway := source.Spec.Traffic.Gateway; gateway != nil {
 		made.Spec.Traffic.Gateway = nil
 		hosts := "all host names of its Gateway"
@@ -205,6 +213,17 @@ func restored(source *v1alpha1.ScalableApp, name string, to *metav1.Time) (*v1al
 	}
 	say("Watch it with `kubectl scalableapp status %s --wait`.", name)
 	return made, strings.Join(said, "\n") + "\n"
+}
+
+// quoted is a value as JSON, for a shell.
+func quoted(value any) string {
+	text := new(bytes.Buffer)
+	encoder := json.NewEncoder(text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return "'" + err.Error() + "'" // only words and numbers
+	}
+	return "'" + strings.ReplaceAll(strings.TrimSpace(text.String()), "'", `'\''`) + "'"
 }
 
 // sharedWith are the external services that a copy of an app has, too.

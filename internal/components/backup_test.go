@@ -170,6 +170,27 @@ func TestRestore(t *testing.T) {
 	})
 }
 
+// The way into the other app's repository is a matter of that app's policies, not of the new one's. Where it has none, one
+// for the new app alone would shut its own members out.
+func TestRestoreThroughTheSourcesPolicies(t *testing.T) {
+	const closed, open = v1alpha1.NetworkPolicyEnabled, v1alpha1.NetworkPolicyDisabled
+	for _, c := range []struct {
+		own, source v1alpha1.NetworkPolicyMode
+		want        bool
+	}{{closed, closed, true}, {open, closed, true}, {open, open, false}, {closed, open, false}} {
+		in := settle(t, testInput(withRestore))
+		observeSource(t, in, withBackup)
+		in.App.Spec.NetworkPolicy, in.Observed.Source.App.Spec.NetworkPolicy = c.own, c.source
+		all := kinds(t, NetworkPolicies(in))
+		if got := strings.Contains(all, "NetworkPolicy/shop-db-restore"); got != c.want {
+			t.Errorf("its own policies %s, the source's %s: %s", c.own, c.source, all)
+		}
+		if own := strings.Contains(all+" ", "NetworkPolicy/shop-db "); own != (c.own == closed) {
+			t.Errorf("its own policies %s: %s", c.own, all)
+		}
+	}
+}
+
 func TestAnImpossibleRestoreGetsNoPod(t *testing.T) {
 	in := settle(t, testInput(withRestore))
 	in.Observed.Source = &state.Source{}

@@ -20,7 +20,7 @@ import (
 // The kubelet's probes come from the pod's own node, which policies do not concern.
 func NetworkPolicies(in Input) []Object {
 	if in.App.Spec.NetworkPolicy == v1alpha1.NetworkPolicyDisabled {
-		return nil
+		return restorePolicy(in)
 	}
 	app := componentPeer(in.App, naming.ComponentApp)
 	clients := []*peer{app, componentPeer(in.App, naming.ComponentMigration)}
@@ -44,7 +44,10 @@ func NetworkPolicies(in Input) []Object {
 			ingress(slices.Concat([]*peer{members}, operatorPeers(in)), AgentPort),
 			ingress([]*peer{backups}, pgbackrestPort),
 			ingress(nil, postgresMetricsPort)))
-		objects = append(objects, backupPolicies(in, members)...)
+		if backup.Spec(in.App) != nil { // the members archive to the repository on a volume
+			objects = append(objects, networkPolicy(in, naming.ComponentBackup, naming.Backup(in.App), ingress([]*peer{members}, pgbackrestPort)))
+		}
+		objects = append(objects, restorePolicy(in)...)
 	}
 	if wantsPooler(in.App) {
 		objects = append(objects, networkPolicy(in, naming.ComponentPooler, naming.PoolerUsers(in.App),
@@ -67,23 +70,21 @@ func NetworkPolicies(in Input) []Object {
 	return objects
 }
 
-// backupPolicies let the members archive to the repository on a volume; while a database is restored, those of
-// that one too, by a policy of its own: the other app is not touched.
-func backupPolicies(in Input, members *peer) []Object {
-	var objects []Object
-	if backup.Spec(in.App) != nil {
-		objects = append(objects, networkPolicy(in, naming.ComponentBackup, naming.Backup(in.App), ingress([]*peer{members}, pgbackrestPort)))
+// restorePolicy lets the members into another app's repository while the database is restored from it, by a policy of
+// its own: the other app is not touched. Whether that one has policies decides: where it has none, this would be the
+// only one, and shut its own members out.
+func restorePolicy(in Input) []Object {
+	source := in.Observed.Source
+	if source == nil || source.App == nil || source.App.Spec.NetworkPolicy == v1alpha1.NetworkPolicyDisabled {
+		return nil
 	}
-	if source := in.Observed.Source; source != nil && source.App != nil {
-		objects = append(objects, Object{Intent: networkingv1ac.NetworkPolicy(naming.Restore(in.App), in.App.Namespace).
-			WithLabels(labels(in.App, naming.ComponentBackup)).
-			WithOwnerReferences(owner(in.App)).
-			WithSpec(networkingv1ac.NetworkPolicySpec().
-				WithPodSelector(matchLabels(naming.Selector(source.App, naming.ComponentBackup))).
-				WithPolicyTypes(networkingv1.PolicyTypeIngress).
-				WithIngress(ingress([]*peer{members}, pgbackrestPort)))})
-	}
-	return objects
+	return []Object{{Intent: networkingv1ac.NetworkPolicy(naming.Restore(in.App), in.App.Namespace).
+		WithLabels(labels(in.App, naming.ComponentBackup)).
+		WithOwnerReferences(owner(in.App)).
+		WithSpec(networkingv1ac.NetworkPolicySpec().
+			WithPodSelector(matchLabels(naming.Selector(source.App, naming.ComponentBackup))).
+			WithPolicyTypes(networkingv1.PolicyTypeIngress).
+			WithIngress(ingress([]*peer{componentPeer(in.App, naming.ComponentDatabase)}, pgbackrestPort)))}}
 }
 
 type peer = networkingv1ac.NetworkPolicyPeerApplyConfiguration

@@ -55,7 +55,9 @@ func databaseTemplate(in Input) *corev1ac.PodTemplateSpecApplyConfiguration {
 	podLabels[naming.LabelDatabase] = naming.Database(in.App)
 	return corev1ac.PodTemplateSpec().
 		WithLabels(podLabels).
-		WithAnnotations(map[string]string{annotationConfig: databaseShape(in)}).
+		WithAnnotations(map[string]string{
+			annotationConfig: databaseShape(in), naming.AnnotationResources: AskedResources(DatabaseResources(in.App)),
+		}).
 		WithSpec(corev1ac.PodSpec().
 			WithServiceAccountName(naming.Database(in.App)).
 			WithAutomountServiceAccountToken(true).

@@ -40,9 +40,9 @@ func (s *Snapshot) fixedVolume() *Volume {
 }
 
 // renewSet makes the StatefulSet anew once all volumes ask for the wanted size: its template of volumes, which
-// new members follow, cannot be changed. Its pods stay.
+// new members follow, cannot be changed. Its pods stay. While the spec is refused nobody would make it anew.
 func (s *Snapshot) renewSet(d *Decision) bool {
-	if s.fixedVolume() != nil {
+	if s.fixedVolume() != nil || s.Refused {
 		return false
 	}
 	if s.Set == nil || len(s.Volumes) == 0 || s.Set.VolumeSize.Cmp(s.Volumes[0].Wanted) == 0 {
@@ -66,6 +66,44 @@ func (s *Snapshot) resize(d *Decision) bool {
 		}
 	}
 	return false
+}
+
+// waitForTemplate begins nothing for the sake of a template that the StatefulSet does not have: a pod that is made
+// anew would be as it was, and a pod in which the node cannot change something is made anew.
+func (s *Snapshot) waitForTemplate(d *Decision) bool {
+	if !s.behind() {
+		return false
+	}
+	for _, m := range s.changeOrder() {
+		switch {
+		case m.due() != "":
+			s.restart(d, m, m.due())
+			return true
+		case m.Resize != "":
+			d.Kind, d.Target, d.Reason = KindResize, m.Name, fmt.Sprintf("%s is to be resized: %s; %s", m.Name, m.Resize, notTakenUp)
+			return true
+		}
+	}
+	return false
+}
+
+const notTakenUp = "its StatefulSet has not taken it up yet"
+
+// behind says whether a pod that is made now would be as the old ones.
+func (s *Snapshot) behind() bool { return s.Set == nil || s.Set.Behind }
+
+// restart has a member made anew, if that can make it another one.
+func (s *Snapshot) restart(d *Decision, m *Member, why string) {
+	d.Kind, d.Target = KindRestart, m.Name
+	switch {
+	case s.behind() && s.Hold != "":
+		d.Reason = fmt.Sprintf("%s is to be restarted: %s; %s", m.Name, why, s.Hold)
+	case s.behind():
+		d.Reason = fmt.Sprintf("%s is to be restarted: %s; %s", m.Name, why, notTakenUp)
+	default:
+		d.Reason = fmt.Sprintf("%s is restarted: %s", m.Name, why)
+		d.Action = action.DeletePod{Pod: m.Name, UID: m.UID, Why: why}
+	}
 }
 
 // changeOrder are the replicas, then the primary.
@@ -108,7 +146,7 @@ func (s *Snapshot) restartReplica(d *Decision) bool {
 	for _, m := range s.replicas() {
 		switch {
 		case m.due() != "":
-			d.restart(m, m.due())
+			s.restart(d, m, m.due())
 			return true
 		case m.State.PendingRestart:
 			d.restartPostgres(m, settingsWait)
@@ -132,7 +170,7 @@ func (s *Snapshot) restartPrimary(d *Decision) bool {
 	case len(s.Members) > 1:
 		s.switchover(d, func(m *Member) bool { return m.due() == "" && !m.State.PendingRestart }, fmt.Sprintf("%s has to restart: %s", primary.Name, why))
 	case primary.due() != "":
-		d.restart(primary, why)
+		s.restart(d, primary, why)
 	default:
 		d.restartPostgres(primary, why)
 	}

@@ -44,6 +44,8 @@ type Snapshot struct {
 	Set *Set
 	// Lost are the replicas that were last told to be lost.
 	Lost []string
+	// Refused says that the spec asks for what cannot be: the StatefulSet is not written.
+	Refused bool
 	// Hold is why no change may be begun that can wait, for example a cutover that shifts traffic; "" is nothing.
 	Hold string
 	// Word is what a person asked for.
@@ -59,6 +61,8 @@ type Snapshot struct {
 type LeaderRecord struct {
 	// Name is the member that holds it, or "".
 	Name string
+	// Acquired is when it took it, by its own clock; zero if it does not say.
+	Acquired time.Time
 	// Renewed is the holder's own word of when it last renewed the record. Each renewal is another one.
 	Renewed string
 	// Seen is when that renewal was first seen; zero if nobody knows.
@@ -73,10 +77,14 @@ type Member struct {
 	Labelled bool
 	// Ready says that the pod serves: its probe answers, and it is not asked to end.
 	Ready bool
+	// Unready is since when it does not serve; zero if it does, or nobody knows.
+	Unready time.Time
 	// Deleting says that the pod is asked to end.
 	Deleting bool
 	// Ended is when the kubelet saw the container end, if it does not run now.
 	Ended time.Time
+	// Started is when the container began to run; zero if it does not run.
+	Started time.Time
 	// Outdated says why the pod has to be made anew to be as the spec wants it; "" is not.
 	Outdated string
 	// Resize says what is to change of the resources of the running pod; "" is nothing.
@@ -132,6 +140,9 @@ type Set struct {
 	Replicas int32
 	// VolumeSize is the size of its volume claim template, which cannot be changed.
 	VolumeSize resource.Quantity
+	// Behind says that a pod which it makes now would not be as the spec wants it: its new template was not written,
+	// was refused, or has not been taken up by its controller yet.
+	Behind bool
 }
 
 // Word is what a person asked for by annotation. One that is not understood has a Token alone.

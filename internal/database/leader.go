@@ -71,7 +71,7 @@ func (s *Snapshot) urgent() (urgent []action.Action, wake time.Duration) {
 func (s *Snapshot) leave(leader *Member, urgent []action.Action) ([]action.Action, time.Duration) {
 	const why = "its volume does not answer, and a standby in step can take over"
 	if !leader.Deleting {
-		return append(urgent, action.DeletePod{Pod: leader.Name, UID: leader.UID, Why: why}), renewedWithin
+		return append(urgent, action.DeletePod{Pod: leader.Name, UID: leader.UID, AtOnce: true, Why: why}), renewedWithin
 	}
 	if since := s.Now.Sub(s.Leader.Seen); since < renewedWithin {
 		return urgent, renewedWithin - since
@@ -98,14 +98,21 @@ func (s *Snapshot) abandoned() (forget []action.Action, wake time.Duration) {
 	if s.Initialized || s.Begun.IsZero() || s.Leader.Name != "" || len(s.Members) < int(s.Instances) {
 		return nil, 0
 	}
-	idle := []string{"", "stopped", "uninitialized", "crashed", "start failed", "initdb failed", "custom bootstrap failed"}
+	idle := []string{"stopped", "uninitialized", "crashed", "start failed", "initdb failed", "custom bootstrap failed"}
+	since := s.Begun
 	for _, m := range s.Members {
-		if m.Deleting || !m.Ended.IsZero() || !slices.Contains(idle, m.State.State) {
+		switch {
+		case m.Deleting || !m.Ended.IsZero():
 			return nil, 0
+		case slices.Contains(idle, m.State.State):
+		case m.State.State != "" || m.Started.IsZero():
+			return nil, 0
+		case m.Started.After(since):
+			since = m.Started // a pod that has just come says nothing yet; it may be the maker's, with the database on its volume
 		}
 	}
-	if since := s.Now.Sub(s.Begun); since < abandonedAfter {
-		return nil, abandonedAfter - since
+	if waited := s.Now.Sub(since); waited < abandonedAfter {
+		return nil, abandonedAfter - waited
 	}
 	return []action.Action{action.ForgetFirstStart{ResourceVersion: s.BegunVersion}}, 0
 }
@@ -113,6 +120,29 @@ func (s *Snapshot) abandoned() (forget []action.Action, wake time.Duration) {
 // paused says whether a person has put Patroni into its maintenance mode.
 func (s *Snapshot) paused() bool {
 	return slices.ContainsFunc(s.Members, func(m Member) bool { return m.State.Paused })
+}
+
+// electedWithin is how long an election takes at the most where nothing stands in its way.
+const electedWithin = 30 * time.Second
+
+// leaderless says why nobody takes the writes, and whether a person should look: it is counted from when the leader does
+// not serve, though it leads, or if it is gone, from its last renewal.
+func (s *Snapshot) leaderless(d *Decision) {
+	d.NoLeader, d.Stuck = s.noLeader()
+	since := s.Leader.Seen
+	if m := s.member(s.Leader.Name); m != nil && !m.Ready {
+		since = m.Unready
+		if s.Leader.Acquired.After(since) {
+			since = s.Leader.Acquired
+		}
+	}
+	if since.IsZero() {
+		return // nobody knows
+	}
+	wait := electedWithin - s.Now.Sub(since)
+	if d.Overdue = wait <= 0; !d.Overdue && (d.Wake == 0 || d.Wake > wait) {
+		d.Wake = wait
+	}
 }
 
 // noLeader says why nobody takes the writes, as far as it can be seen, and whether that passes by itself.

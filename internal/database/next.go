@@ -44,8 +44,11 @@ type Decision struct {
 	Reason string
 	// Lasting says that nothing goes on without a person.
 	Lasting bool
-	// Stuck says that nobody takes the writes, and that it does not pass by itself.
-	Stuck bool
+	// NoLeader says that nobody takes the writes, and why, as far as it can be seen; "" while somebody does, and before
+	// the first start is over.
+	NoLeader string
+	// Stuck says that this does not pass by itself, and Overdue that it should have passed by now.
+	Stuck, Overdue bool
 	// Trouble is what a member lacks that does not pass by itself, in words, and Runbook names the page for it; ""
 	// is nothing.
 	Trouble, Runbook string
@@ -82,12 +85,15 @@ func Next(s Snapshot) Decision {
 	if forget, wake := s.abandoned(); len(forget) > 0 || wake > 0 {
 		d.Urgent, d.Wake = append(d.Urgent, forget...), wake
 	}
+	if d.State == StateNoLeader {
+		s.leaderless(&d)
+	}
 	d.Trouble, d.Runbook = s.trouble()
 	d.Lost = s.lost()
 	for _, rung := range []func(*Snapshot, *Decision) bool{
 		(*Snapshot).growVolumes, (*Snapshot).renewSet, (*Snapshot).scaleDown,
 		(*Snapshot).waitForAction, (*Snapshot).waitForMembers, (*Snapshot).hold, (*Snapshot).word,
-		(*Snapshot).resize, (*Snapshot).shrinkPrimary, (*Snapshot).restartReplica, (*Snapshot).restartPrimary,
+		(*Snapshot).waitForTemplate, (*Snapshot).resize, (*Snapshot).shrinkPrimary, (*Snapshot).restartReplica, (*Snapshot).restartPrimary,
 	} {
 		if rung(&s, &d) {
 			break
@@ -203,16 +209,16 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 	}
 	for _, m := range s.replicas() {
 		if !m.Ready && m.Outdated != "" && s.primary() != nil {
-			d.restart(m, m.Outdated)
+			s.restart(d, m, m.Outdated)
 			return true
 		}
 	}
 	if s.primary() == nil {
 		if m := s.member(s.Leader.Name); m != nil && !m.Ready && m.Outdated != "" && len(s.Members) == 1 {
-			d.restart(m, m.Outdated)
+			s.restart(d, m, m.Outdated)
 			return true
 		}
-		d.Reason, d.Stuck = s.noLeader()
+		d.Reason = d.NoLeader
 		if s.Word.Force {
 			s.force(d)
 		}
@@ -223,11 +229,6 @@ func (s *Snapshot) waitForMembers(d *Decision) bool {
 		return true
 	}
 	return false
-}
-
-func (d *Decision) restart(m *Member, why string) {
-	d.Kind, d.Target, d.Reason = KindRestart, m.Name, fmt.Sprintf("%s is restarted: %s", m.Name, why)
-	d.Action = action.DeletePod{Pod: m.Name, UID: m.UID, Why: why}
 }
 
 // hold lets nothing begin that can wait.

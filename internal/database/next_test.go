@@ -146,6 +146,18 @@ func TestNext(t *testing.T) {
 			s.Instances, s.Members, s.InStep, s.Set.Replicas = 1, s.Members[:1], nil, 1
 			outdated(s, 0)
 		}, StateChanging, []string{"delete pod db-0: the image is b now, not a"}, ""},
+		{"a single member that is away, and whose StatefulSet has no new template", func(s *Snapshot) {
+			s.Instances, s.Members, s.InStep, s.Set.Replicas = 1, s.Members[:1], nil, 1
+			outdated(s, 0)
+			s.Members[0].Ready, s.Set.Behind = false, true
+		}, StateNoLeader, nil, "db-0 is to be restarted: the image is b now, not a; its StatefulSet has not taken it up yet"},
+		{"the primary is due, and its StatefulSet has no new template: no switchover either", func(s *Snapshot) {
+			outdated(s, 0)
+			s.Set.Behind = true
+		}, StateChanging, nil, "its StatefulSet has not taken it up yet"},
+		{"resources, and the StatefulSet has no new template: nothing is resized", func(s *Snapshot) {
+			s.Members[2].Resize, s.Set.Behind = "more", true
+		}, StateChanging, nil, "db-2 is to be resized: more; its StatefulSet has not taken it up yet"},
 		{"a cutover shifts traffic: nothing begins", func(s *Snapshot) {
 			outdated(s, 0, 1, 2)
 			s.Hold = "a rollout shifts traffic"

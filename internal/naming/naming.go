@@ -76,6 +76,9 @@ const (
 	// AnnotationVolumeStuck on a pod of the database says since when its volume has not answered. The agent in
 	// the pod keeps it.
 	AnnotationVolumeStuck = "apps.scalableapp.dev/volume-stuck-since"
+	// AnnotationResources on a pod of the database are the resources that the operator last asked for it, as JSON:
+	// with its template, or in place. The cluster's own rules may have given it others.
+	AnnotationResources = "apps.scalableapp.dev/resources"
 	// AnnotationProven on a ControllerRevision says that it was rolled out in full: going back to it
 	// needs no second look.
 	AnnotationProven = "apps.scalableapp.dev/proven"

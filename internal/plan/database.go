@@ -77,6 +77,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	if b.shifting() {
 		s.Hold = "a rollout shifts traffic: the database is changed when it is over"
 	}
+	s.Refused = b.unfit()
 	if components.DatabaseFits(b.in) != nil {
 		s.Hold = "what the spec wants of it does not fit: the database is changed when it does"
 	} else if unanswered := components.ParametersUnanswered(b.in); unanswered != "" {
@@ -84,6 +85,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 	}
 	if record := b.seen.ConfigMap(naming.DatabaseLeader(b.app)); record != nil {
 		s.Leader = database.LeaderRecord{Name: record.Annotations["leader"], Renewed: record.Annotations["renewTime"], Seen: b.seen.LeaderRenewed}
+		s.Leader.Acquired, _ = time.Parse(time.RFC3339, record.Annotations["acquireTime"]) // what cannot be read says nothing
 	}
 	if record, since := components.FirstStart(b.in); record != nil {
 		s.Begun, s.BegunVersion = since, record.ResourceVersion
@@ -95,7 +97,7 @@ func (b *builder) databaseSnapshot() database.Snapshot {
 		}
 	}
 	if set := b.seen.StatefulSet(naming.Database(b.app)); set != nil {
-		s.Set = &database.Set{UID: set.UID, ResourceVersion: set.ResourceVersion}
+		s.Set = &database.Set{UID: set.UID, ResourceVersion: set.ResourceVersion, Behind: !components.DatabaseTakenUp(b.in, set)}
 		if set.Spec.Replicas != nil {
 			s.Set.Replicas = *set.Spec.Replicas
 		}
@@ -141,6 +143,7 @@ func (b *builder) member(pod *corev1.Pod) database.Member {
 		Ready:    status.Serving(pod),
 		Deleting: !pod.DeletionTimestamp.IsZero(),
 		Ended:    databaseEnded(pod),
+		Started:  databaseStarted(pod),
 		State:    memberState(pod.Annotations["status"]),
 	}
 	if since := pod.Annotations[naming.AnnotationVolumeStuck]; since != "" {
@@ -149,11 +152,14 @@ func (b *builder) member(pod *corev1.Pod) database.Member {
 	m.Outdated = components.DatabaseOutdated(b.in, pod)
 	for _, c := range pod.Spec.Containers {
 		if c.Name == components.DatabaseContainer {
-			m.Resize = resize(c.Resources, components.DatabaseResources(b.app), &m)
+			want := components.DatabaseResources(b.app)
+			m.Resize = resize(components.MemberResources(pod, want), want, &m)
 		}
 	}
 	for _, c := range pod.Status.Conditions {
 		switch {
+		case c.Type == corev1.PodReady && c.Status != corev1.ConditionTrue:
+			m.Unready = c.LastTransitionTime.Time
 		case c.Status != corev1.ConditionTrue:
 		case c.Type == corev1.PodResizePending && c.Reason == corev1.PodReasonInfeasible:
 			m.ResizeRefused = c.Message
@@ -175,6 +181,16 @@ func databaseEnded(pod *corev1.Pod) time.Time {
 			return c.State.Terminated.FinishedAt.Time
 		case c.State.Waiting != nil && c.LastTerminationState.Terminated != nil:
 			return c.LastTerminationState.Terminated.FinishedAt.Time
+		}
+	}
+	return time.Time{}
+}
+
+// databaseStarted is when the database's container began to run; zero if it does not run.
+func databaseStarted(pod *corev1.Pod) time.Time {
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name == components.DatabaseContainer && c.State.Running != nil {
+			return c.State.Running.StartedAt.Time
 		}
 	}
 	return time.Time{}
@@ -215,7 +231,7 @@ func memberState(text string) database.MemberState {
 	return state
 }
 
-// resize says what is to change of a running container's resources, and sets Outdated where that takes a new
+// resize says what is to change of the resources that a running container was asked to have, and sets Outdated where that takes a new
 // pod: a resource that comes or goes, and memory that shrinks under a PostgreSQL that has it in use.
 func resize(have, want corev1.ResourceRequirements, m *database.Member) string {
 	if equality.Semantic.DeepEqual(have.Requests, want.Requests) && equality.Semantic.DeepEqual(have.Limits, want.Limits) {

@@ -42,7 +42,7 @@ func (b *builder) objects() []components.Object {
 		}
 	}
 	if b.unfit() {
-		objects = withoutDatabase(objects)
+		objects = b.withoutDatabase(objects)
 	}
 	return append(objects, b.revisionObjects()...)
 }

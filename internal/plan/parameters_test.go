@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scalableapp/scalableapp-operator/api/v1alpha1"
 	"github.com/scalableapp/scalableapp-operator/internal/naming"
@@ -19,11 +21,23 @@ app: {image: "shop:1", port: 8080, replicas: 2}
 database: {postgres: {version: 17, instances: 2, durability: Preferred, storage: {size: 1Gi}}}
 `
 
-// touched are the objects of the database that a plan writes or deletes, and what it does to the database.
+// shapes says whether an object says how the database or its poolers shall be, and not only keeps them going.
+func shapes(id Identity) bool {
+	switch id.Component {
+	case naming.ComponentDatabase:
+		return id.Kind == "StatefulSet" || id.Name == "shop-db-config" || id.Name == "shop-db-patroni"
+	case naming.ComponentPooler:
+		return id.Kind != "Secret"
+	default:
+		return false
+	}
+}
+
+// touched are the objects that shape the database and that a plan writes, what it deletes, and what it does to the database.
 func touched(p Plan) []string {
 	var out []string
 	for _, o := range p.Objects {
-		if id := Identify(o); id.Component == naming.ComponentDatabase && id.Kind != "Service" {
+		if shapes(Identify(o)) {
 			out = append(out, describe(o))
 		}
 	}
@@ -40,7 +54,7 @@ func touched(p Plan) []string {
 func (s *story) judged(check *state.ParameterCheck) Plan {
 	seen := s.Seen()
 	seen.Parameters = check
-	return Build(s.App, seen, Config{})
+	return Build(s.App, seen, s.config)
 }
 
 func condition(p Plan, kind string) string {
@@ -58,13 +72,89 @@ func TestARefusedParameterChangesNothing(t *testing.T) {
 		app.Spec.Database.Postgres.Parameters = map[string]v1alpha1.PostgresParameter{"work_mem": "16QB"}
 		app.Spec.App.Image = "shop:2"
 	})
-	p := s.judged(&state.ParameterCheck{Judgement: state.Judgement{Refused: []string{`invalid value for parameter "work_mem": "16QB"`}}})
+	p := s.judged(&refusedParameters)
 	if said := condition(p, v1alpha1.ConditionStalled); !strings.HasPrefix(said, "True InvalidSpec: ") ||
 		!strings.Contains(said, `PostgreSQL refuses them: invalid value for parameter "work_mem"`) || !strings.Contains(said, "correct them") {
 		t.Errorf("Stalled: %s", said)
 	}
 	if said := condition(p, v1alpha1.ConditionDatabaseReady); !strings.HasPrefix(said, "True") {
 		t.Errorf("DatabaseReady: %s", said)
+	}
+	for _, what := range touched(p) {
+		t.Error(what)
+	}
+}
+
+// refusedParameters is PostgreSQL's word on settings that it cannot have.
+var refusedParameters = state.ParameterCheck{Judgement: state.Judgement{Refused: []string{`invalid value for parameter "work_mem": "16QB"`}}}
+
+// A disk that is full has its volumes grow, whatever else the spec wants; but the StatefulSet, which nobody would make anew,
+// stays as it is.
+func TestARefusedSpecKeepsTheStatefulSet(t *testing.T) {
+	s := newStory(t, tuned)
+	s.play()
+	s.change(func(app *v1alpha1.ScalableApp) {
+		app.Spec.Database.Postgres.Parameters = map[string]v1alpha1.PostgresParameter{"work_mem": "16QB"}
+		app.Spec.Database.Postgres.Storage.Size = resource.MustParse("2Gi")
+	})
+	plan := func(check *state.ParameterCheck, size string) Plan {
+		seen := s.Seen()
+		seen.Parameters = check
+		for _, name := range []string{"data-shop-db-0", "data-shop-db-1"} {
+			claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
+			claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
+			claim.Status.Capacity = claim.Spec.Resources.Requests
+			seen.Volumes = append(seen.Volumes, claim)
+		}
+		return Build(s.App, seen, s.config)
+	}
+	if got := touched(plan(&refusedParameters, "1Gi")); !slices.Equal(got, []string{"grow data-shop-db-0 to 2Gi"}) {
+		t.Errorf("a volume that is to grow: %v", got)
+	}
+	if got := touched(plan(&refusedParameters, "2Gi")); len(got) > 0 {
+		t.Errorf("all volumes have grown: %v", got)
+	}
+	s.App.Spec.Database.Postgres.Parameters = nil
+	if got := touched(plan(nil, "2Gi")); !slices.Contains(got, "delete StatefulSet shop-db and leave its pods") {
+		t.Errorf("the spec is corrected: %v", got)
+	}
+}
+
+// While a refusal stands, what keeps the database going is kept: certificates, the keys of the backups' store, bindings.
+// None of it leads the app to a pooler that is not there.
+func TestARefusedSpecKeepsTheDatabaseGoing(t *testing.T) {
+	s := newStory(t, pooled)
+	s.play()
+	written := func(p Plan) (names []string) {
+		for _, o := range p.Objects {
+			if id := Identify(o); id.Kind == "Secret" || id.Kind == "NetworkPolicy" {
+				names = append(names, id.Name)
+			}
+		}
+		return names
+	}
+	refuse := func(app *v1alpha1.ScalableApp) {
+		app.Spec.Database.Postgres.Parameters = map[string]v1alpha1.PostgresParameter{"work_mem": "16QB"}
+	}
+	s.change(refuse)
+	s.config.Images.PgBouncer = "next"
+	p := s.judged(&refusedParameters)
+	for _, name := range []string{"shop-db-tls", "shop-db-backup-tls", "shop-db-pgbackrest", "shop-db-app", "shop-db-pooler"} {
+		if !slices.Contains(written(p), name) {
+			t.Errorf("the Secret %s is no longer kept: %v", name, written(p))
+		}
+	}
+	for _, what := range touched(p) {
+		t.Error(what)
+	}
+	s = newStory(t, tuned)
+	s.play()
+	s.change(refuse)
+	s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Database.Postgres.Pooler = &v1alpha1.PoolerSpec{} })
+	p = s.judged(&refusedParameters)
+	got := written(p)
+	if slices.Contains(got, "shop-db-app") || slices.Contains(got, "shop-db-pooler") || !slices.Contains(got, "shop-db-tls") {
+		t.Errorf("with a pooler that is not there: %v", got)
 	}
 	for _, what := range touched(p) {
 		t.Error(what)
@@ -110,5 +200,10 @@ func TestMemoryTooSmallForTheSettings(t *testing.T) {
 	}
 	for _, what := range touched(p) {
 		t.Error(what)
+	}
+	// A member that is away for another reason comes back as it was.
+	s.pod("shop-db-1").Status.Conditions = nil
+	for _, what := range touched(s.judged(nil)) {
+		t.Errorf("with shop-db-1 away: %s", what)
 	}
 }

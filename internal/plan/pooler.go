@@ -66,18 +66,33 @@ func (b *builder) poolerAddresses(kind string) []string {
 	return addresses
 }
 
-// unfit says whether the spec's database cannot be as it is wanted, or nobody can say yet. Then nothing of the
-// database or the pooler is changed: what there is goes on.
+// unfit says whether the spec's database cannot be as it is wanted, or nobody can say yet. Then the database and the
+// pooler stay as they are.
 func (b *builder) unfit() bool {
 	return components.DatabaseFits(b.in) != nil || components.ParametersUnanswered(b.in) != ""
 }
 
-// withoutDatabase are the objects but for those of the database and its poolers. The database's Services stay:
-// they follow its members, whatever the spec wants.
-func withoutDatabase(objects []components.Object) []components.Object {
+// withoutDatabase are the objects but for those that say how the database and its poolers shall be. What keeps a
+// database going that there is stays: certificates, the keys of the backups' store, bindings, Services, which follow its
+// members whatever the spec wants. Before the first start is over there is nothing to keep going.
+func (b *builder) withoutDatabase(objects []components.Object) []components.Object {
+	first, pooled := !components.DatabaseInitialized(b.in), len(b.seen.Poolers) > 0
+	bindsPooler := b.app.Spec.Database.Postgres.Pooler != nil
+	settings := []string{naming.DatabaseConfig(b.app), naming.PatroniRecords(b.app)[0]}
 	return slices.DeleteFunc(objects, func(o components.Object) bool {
 		id := Identify(o)
-		return id.Component == naming.ComponentDatabase && id.Kind != "Service" || id.Component == naming.ComponentPooler
+		switch {
+		case id.Component == naming.ComponentPooler:
+			return first || !pooled || id.Kind != "Secret"
+		case id.Component != naming.ComponentDatabase || id.Kind == "Service":
+			return false
+		case id.Kind == "StatefulSet" || id.Kind == "ConfigMap" && slices.Contains(settings, id.Name):
+			return true
+		case id.Name == naming.DatabaseBinding(b.app):
+			return first || bindsPooler != pooled // the app is led to no pooler that is not there
+		default:
+			return first
+		}
 	})
 }
 

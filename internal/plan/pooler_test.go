@@ -104,8 +104,7 @@ func TestWhatDoesNotFitChangesNothing(t *testing.T) {
 		t.Errorf("Stalled = %+v", stalled)
 	}
 	for _, o := range p.Objects {
-		id := Identify(o)
-		if id.Component == naming.ComponentDatabase && id.Kind != "Service" || id.Component == naming.ComponentPooler {
+		if shapes(Identify(o)) {
 			t.Errorf("%s is written", describe(o))
 		}
 	}

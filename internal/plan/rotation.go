@@ -83,7 +83,7 @@ func (b *builder) databaseHold() string {
 	case b.shifting():
 		return "a rollout shifts traffic"
 	case b.unfit():
-		return "its pooler does not fit"
+		return "the spec wants a database that cannot be"
 	case d == nil || d.State == database.StateSettled:
 		return ""
 	case d.Reason != "":

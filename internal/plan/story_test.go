@@ -34,10 +34,13 @@ type story struct {
 	answer func(gate string, weight int32) state.Sample
 	// redis are the Redis servers, if there are any that answer.
 	redis redisServers
+	// config is the operator's.
+	config Config
 }
 
 func newStory(t *testing.T, spec string) *story {
-	return &story{T: t, World: testkit.NewWorld(t, testkit.App(t, spec))}
+	images := components.Images{Postgres: "postgres", PgBouncer: "pgbouncer", Redis: "redis"}
+	return &story{T: t, World: testkit.NewWorld(t, testkit.App(t, spec)), config: Config{Images: images, OperatorNamespace: "system"}}
 }
 
 func (s *story) say(words string) { fmt.Fprintf(&s.text, "\n######## %s\n", words) }
@@ -58,8 +61,7 @@ func (s *story) pass() Plan {
 	seen := s.Seen()
 	seen.Gates = s.samples(seen)
 	seen.Redis = s.redis.say(seen)
-	images := components.Images{Postgres: "postgres", PgBouncer: "pgbouncer", Redis: "redis"}
-	p := Build(s.App, seen, Config{Images: images, OperatorNamespace: "system"})
+	p := Build(s.App, seen, s.config)
 	s.harmless(p, s.Seen())
 	s.write(p)
 	s.App.Status = p.Status

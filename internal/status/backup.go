@@ -28,6 +28,7 @@ var backupPages = map[string]string{
 	v1alpha1.ReasonArchiveFailing:        "backup-archive-failing",
 	v1alpha1.ReasonArchiveGap:            "backup-archive-failing",
 	v1alpha1.ReasonBackupFailed:          "backup-failed",
+	v1alpha1.ReasonScheduleInvalid:       "backup-schedule-invalid",
 }
 
 // backupReady is the condition BackupReady: the write-ahead log is archived and backups are made, and the volume

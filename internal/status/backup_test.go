@@ -43,10 +43,11 @@ func TestBackupReady(t *testing.T) {
 			words: "20261128-074303F, and times since 2026-11-28T07:43:07Z"},
 		"refused": {s3: s3, store: keys, report: `{"lastBackup":"a","reason":"CredentialsRefused","message":"403","since":"2026-11-28T07:43:07Z"}`,
 			reason: "CredentialsRefused", words: "since 2026-11-28T07:43:07Z: 403", lasting: true},
-		"archive fails":     {report: `{"lastBackup":"a","reason":"ArchiveFailing","message":"x"}`, reason: "ArchiveFailing", words: "x"},
-		"failover":          {report: `{"lastBackup":"a","reason":"DatabaseUnavailable","message":"x"}`, reason: "DatabaseUnavailable", words: "x", aside: true},
-		"archiving is off":  {report: `{"reason":"ArchiveOff","message":"x"}`, reason: "ArchiveOff", words: "x", aside: true},
-		"schedule is wrong": {report: `{"reason":"ScheduleInvalid","message":"x"}`, reason: "ScheduleInvalid", words: "x", lasting: true},
+		"archive fails":    {report: `{"lastBackup":"a","reason":"ArchiveFailing","message":"x"}`, reason: "ArchiveFailing", words: "x"},
+		"failover":         {report: `{"lastBackup":"a","reason":"DatabaseUnavailable","message":"x"}`, reason: "DatabaseUnavailable", words: "x", aside: true},
+		"archiving is off": {report: `{"reason":"ArchiveOff","message":"x"}`, reason: "ArchiveOff", words: "x", aside: true},
+		"schedule is wrong": {report: `{"reason":"ScheduleInvalid","message":"x"}`, reason: "ScheduleInvalid",
+			words: "x; see docs/runbooks/backup-schedule-invalid.md", lasting: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			app := &v1alpha1.ScalableApp{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Spec: v1alpha1.ScalableAppSpec{

@@ -35,13 +35,10 @@ func databaseReady(in Input) verdict {
 	switch {
 	case !v.ok && status.ReadyInstances > 0 && status.Primary != "":
 		v.message = fmt.Sprintf("%s takes writes, but %s", status.Primary, v.message)
-	case !v.ok && d != nil && d.Stuck:
-		v.message += "; " + d.Reason + runbook("database-no-leader")
+	case d != nil && d.NoLeader != "" && (in.App.Status.Rollout.Stable != nil || d.Stuck || d.Overdue): // no news at the first start
+		v = leaderless(v, d)
 	case v.ok && status.Primary == "":
 		v = bad(kind, v1alpha1.ReasonUnavailable, "no instance is the primary")
-		if d != nil && d.State == database.StateNoLeader {
-			v.message = d.Reason + runbook("database-no-leader")
-		}
 	case v.ok && len(status.Synchronous) == 0 && spec.Postgres.Instances > 1 &&
 		spec.Postgres.Durability != v1alpha1.DurabilityAsynchronous:
 		v = bad(kind, v1alpha1.ReasonDegraded, "%s takes writes, but no standby is in step", status.Primary)
@@ -52,6 +49,19 @@ func databaseReady(in Input) verdict {
 		v = pooled(in, v)
 	}
 	return changing(unjudged(in, troubled(v, status, d)), status, d)
+}
+
+// leaderless says that nobody takes the writes. A person need not look while it is an election in its first seconds.
+func leaderless(v verdict, d *database.Decision) verdict {
+	if v.ok {
+		v = bad(v.kind, v1alpha1.ReasonUnavailable, "%s", d.NoLeader)
+	} else {
+		v.message += "; " + d.NoLeader
+	}
+	if d.Stuck || d.Overdue {
+		v.message += runbook("database-no-leader")
+	}
+	return v
 }
 
 // troubled says what a member lacks that needs a person.

@@ -231,3 +231,39 @@ func TestForceFailoverLooksAgain(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// What a pod was asked to have is written down once the API server has taken it, and not before.
+func TestResizePod(t *testing.T) {
+	t.Parallel()
+	w := newDatabaseWorld(t)
+	memory := func(request, limit string) corev1.ResourceRequirements {
+		return corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(request)},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(limit)},
+		}
+	}
+	made := memory("256Mi", "512Mi")
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop-db-1", Namespace: w.app.Namespace,
+			Annotations: map[string]string{naming.AnnotationResources: components.AskedResources(made)}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: components.DatabaseContainer, Image: "i", Resources: made}}},
+	}
+	w.must(w.Create(t.Context(), pod))
+	for _, c := range []struct {
+		to, want corev1.ResourceRequirements
+		refused  bool
+	}{
+		{memory("256Mi", "1Gi"), memory("256Mi", "1Gi"), false},
+		{memory("2Gi", "1Gi"), memory("256Mi", "1Gi"), true},
+	} {
+		err := w.act(true, action.ResizePod{Pod: pod.Name, UID: pod.UID, Container: components.DatabaseContainer, Resources: c.to})
+		if (err != nil) != c.refused {
+			t.Errorf("to %v: %v", c.to, err)
+		}
+		w.must(w.Get(t.Context(), client.ObjectKeyFromObject(pod), pod))
+		has, asked := components.AskedResources(pod.Spec.Containers[0].Resources), pod.Annotations[naming.AnnotationResources]
+		if want := components.AskedResources(c.want); has != want || asked != want {
+			t.Errorf("to %v: it has %s and was asked to have %s", c.to, has, asked)
+		}
+	}
+}
