@@ -59,7 +59,7 @@ func newMember(t *testing.T) *member {
 			t.Fatal(err)
 		}
 	}
-	for _, program := range []string{"sync-roles", "follow-credentials", "restore-backup"} {
+	for _, program := range []string{"sync-roles", "follow-credentials", "restore-backup", "backup-agent"} {
 		text, err := os.ReadFile(filepath.Join("postgres", program))
 		if err != nil {
 			t.Fatal(err)

@@ -59,7 +59,8 @@ func newSource(t *testing.T) *source {
 }
 
 func (s *source) arguments(command ...string) []string {
-	return append([]string{"/usr/bin/pgbackrest", "--config=" + filepath.Join(s.dir, "programs", "pgbackrest.conf"), "--stanza=" + stanza}, command...)
+	config := filepath.Join(s.dir, "programs", "pgbackrest.conf")
+	return append([]string{"/usr/bin/pgbackrest", "--config=" + config, "--stanza=" + stanza}, command...)
 }
 
 // commit runs a statement and has the log with it archived. It returns a time after the commit, and the segment.
@@ -87,6 +88,24 @@ func (m *member) must(statement string) string {
 	return out
 }
 
+// hole is the first segment after another that is not in the archive, as the backup agent sees it.
+func (s *source) hole(after string) string {
+	s.Helper()
+	wrapper := fmt.Sprintf("#!/bin/sh\nexec /usr/bin/pgbackrest --config=%s/programs/pgbackrest.conf \"$@\"\n", s.dir)
+	if err := os.WriteFile(filepath.Join(s.dir, "programs", "pgbackrest"), []byte(wrapper), 0o755); err != nil {
+		s.Fatal(err)
+	}
+	cmd := s.command("/usr/bin/python3", "-c", `import runpy, sys
+agent = runpy.run_path(sys.argv[1], run_name="agent")
+print(agent["missing"](agent["inventory"](), sys.argv[2]))`, filepath.Join(s.dir, "programs", "backup-agent"), after)
+	cmd.Env = append(cmd.Env, "BACKUP_STANZA="+stanza, "PYTHONDONTWRITEBYTECODE=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.Fatalf("%v\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 func (s *source) files(segment string) []string {
 	found, err := filepath.Glob(filepath.Join(s.archive, segment+"-*.gz"))
 	if err != nil {
@@ -111,7 +130,8 @@ func (s *source) restoredTo(t *testing.T, target string) *restored {
 	if err := os.WriteFile(filepath.Join(m.dir, "programs", "pgbackrest"), []byte(pgbackrest), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m.write(filepath.Join(m.dir, "programs", "source.conf"), fmt.Sprintf("[global]\nrepo1-path=%[1]s/repo\nlock-path=%[2]s/lock\nspool-path=%[2]s/spool\nlog-level-file=off\n", s.dir, m.dir))
+	m.write(filepath.Join(m.dir, "programs", "source.conf"),
+		fmt.Sprintf("[global]\nrepo1-path=%[1]s/repo\nlock-path=%[2]s/lock\nspool-path=%[2]s/spool\nlog-level-file=off\n", s.dir, m.dir))
 	m.write(filepath.Join(m.dir, "programs", "source-stanza"), stanza+"\n")
 	m.write(filepath.Join(m.dir, "programs", "restore-target"), target+"\n")
 	return r
@@ -174,6 +194,20 @@ func TestRestore(t *testing.T) {
 	t.Run("to a time", func(t *testing.T) { s.restoredTo(t, before).has("one two three") })
 	t.Run("after the last commit", func(t *testing.T) { s.restoredTo(t, after).has("one two three mistake last") })
 	t.Run("all", func(t *testing.T) { s.restoredTo(t, "").has("one two three mistake last") })
+	t.Run("a hole is seen by the backup agent", func(t *testing.T) {
+		if hole := s.hole(one); hole != "" {
+			t.Errorf("%s is missing", hole)
+		}
+		file := s.files(mistake)[0]
+		hidden := file + ".hidden"
+		if err := os.Rename(file, hidden); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = os.Rename(hidden, file) }()
+		if hole := s.hole(one); hole != mistake {
+			t.Errorf("%q is missing, not %s", hole, mistake)
+		}
+	})
 	away := fmt.Sprintf("mv %[1]s %[1]s.away", repo)
 	back := fmt.Sprintf("mv %[1]s.away %[1]s", repo)
 	for name, target := range map[string]string{" to a time": before, "": ""} {

@@ -89,8 +89,10 @@ func TestRolesTakeTurns(t *testing.T) {
 // rewinds checks that a role may log in and call what pg_rewind calls.
 func (m *member) rewinds(role string) {
 	m.Helper()
-	may, err := m.sql(fmt.Sprintf(`SELECT rolcanlogin AND rolpassword LIKE 'SCRAM%%' AND has_function_privilege(rolname, 'pg_ls_dir(text,boolean,boolean)', 'EXECUTE')
-		AND has_function_privilege(rolname, 'pg_read_binary_file(text,bigint,bigint,boolean)', 'EXECUTE') FROM pg_authid WHERE rolname = '%s'`, role))
+	may, err := m.sql(fmt.Sprintf(`SELECT rolcanlogin AND rolpassword LIKE 'SCRAM%%'
+		AND has_function_privilege(rolname, 'pg_ls_dir(text,boolean,boolean)', 'EXECUTE')
+		AND has_function_privilege(rolname, 'pg_read_binary_file(text,bigint,bigint,boolean)', 'EXECUTE')
+		FROM pg_authid WHERE rolname = '%s'`, role))
 	if err != nil || may != "t" {
 		m.Errorf("%s cannot rewind: %q %v", role, may, err)
 	}
@@ -101,7 +103,8 @@ func (m *member) rewinds(role string) {
 func TestTheFirstIsAgainInUse(t *testing.T) {
 	t.Parallel()
 	m := primary(t)
-	m.mount(with(first, "APP_PASSWORD", "", "APP_RO_PASSWORD", "", "APP_B_PASSWORD", "app2", "APP_RO_B_PASSWORD", "ro2", "APP_ACTIVE", "app_b"))
+	m.mount(with(first, "APP_PASSWORD", "", "APP_RO_PASSWORD", "",
+		"APP_B_PASSWORD", "app2", "APP_RO_B_PASSWORD", "ro2", "APP_ACTIVE", "app_b"))
 	m.run("sync-roles")
 	for _, statement := range []string{
 		"CREATE ROLE app", "CREATE ROLE app_ro", // as shut out
