@@ -59,7 +59,9 @@ func newMember(t *testing.T) *member {
 			t.Fatal(err)
 		}
 	}
-	for _, program := range []string{"sync-roles", "follow-credentials", "restore-backup", "backup-agent"} {
+	for _, program := range []string{
+		"sync-roles", "follow-credentials", "restore-backup", "backup-agent", "clear-unfinished", "new-database", "copy-database",
+	} {
 		text, err := os.ReadFile(filepath.Join("postgres", program))
 		if err != nil {
 			t.Fatal(err)

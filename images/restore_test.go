@@ -143,11 +143,15 @@ func (r *restored) on(when, script string) {
 	r.write(filepath.Join(r.faults, when), script+"\n")
 }
 
-func (r *restored) restore() (string, error) {
+func (r *restored) restoring() *exec.Cmd {
 	cmd := r.command("restore-backup")
 	cmd.Env = append(cmd.Env, "PGDATA="+filepath.Join(r.dir, "data"), "RESTORE_CONFIG="+filepath.Join(r.dir, "programs"), "RESTORE_PAUSES=0.1",
 		"FAULTS="+r.faults)
-	out, err := cmd.CombinedOutput()
+	return cmd
+}
+
+func (r *restored) restore() (string, error) {
+	out, err := r.restoring().CombinedOutput()
 	return string(out), err
 }
 
