@@ -27,10 +27,7 @@ exit $code
 `
 
 // source is a database with a backup and an archived log.
-type source struct {
-	*member
-	archive string // where the segments are
-}
+type source struct{ *member }
 
 const stanza = "shop-db"
 
@@ -40,22 +37,23 @@ func newSource(t *testing.T) *source {
 		t.Fatal("pgBackRest is not installed: run hack/test-servers.sh")
 	}
 	m := newMember(t)
-	s := &source{member: m}
+	s := &source{m}
 	m.write(filepath.Join(m.dir, "programs", "pgbackrest.conf"), fmt.Sprintf("[global]\nrepo1-path=%[1]s/repo\nlock-path=%[1]s/lock\n"+
 		"log-level-file=off\nlog-level-console=warn\nrepo1-retention-full=2\nstart-fast=y\n[%[2]s]\npg1-path=%[1]s/data\n"+
 		"pg1-socket-path=%[1]s\npg1-port=%[3]s\npg1-user=postgres\n", m.dir, stanza, m.port))
 	m.run("initdb", "--pgdata", filepath.Join(m.dir, "data"), "--username=postgres", "--auth=trust", "--no-sync")
-	m.serve("-c", "archive_mode=on", "-c", "archive_command="+strings.Join(s.arguments("archive-push", `"%p"`), " "))
+	s.archives()
 	for _, command := range []string{"stanza-create", "backup"} {
 		arguments := s.arguments(command)
 		m.run(arguments[0], arguments[1:]...)
 	}
-	found, err := filepath.Glob(filepath.Join(m.dir, "repo", "archive", stanza, "*", "0000000100000000"))
-	if err != nil || len(found) != 1 {
-		t.Fatalf("the archive is in %v: %v", found, err)
-	}
-	s.archive = found[0]
 	return s
+}
+
+// archives starts the server.
+func (s *source) archives() {
+	s.Helper()
+	s.serve("-c", "archive_mode=on", "-c", "archive_command="+strings.Join(s.arguments("archive-push", `"%p"`), " "))
 }
 
 func (s *source) arguments(command ...string) []string {
@@ -107,7 +105,7 @@ print(agent["missing"](agent["inventory"](), sys.argv[2]))`, filepath.Join(s.dir
 }
 
 func (s *source) files(segment string) []string {
-	found, err := filepath.Glob(filepath.Join(s.archive, segment+"-*.gz"))
+	found, err := filepath.Glob(filepath.Join(s.dir, "repo", "archive", stanza, "*", "*", segment+"-*.gz"))
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -256,6 +254,20 @@ func TestRestore(t *testing.T) {
 		// The first segment is asked for anew by a second replay.
 		r.on("after-archive-get-"+mistake, fmt.Sprintf("echo '%s' >$FAULTS/before-archive-get-%s", show, one))
 		r.has("one two three")
+	})
+	t.Run("after a failover", func(t *testing.T) {
+		data := filepath.Join(s.dir, "data")
+		s.run("pg_ctl", "-D", data, "stop", "-m", "fast")
+		s.write(filepath.Join(data, "standby.signal"), "")
+		s.archives()
+		s.must("SELECT pg_promote()")
+		_, segment := s.commit("INSERT INTO things (what) VALUES ('failover')")
+		if !strings.HasPrefix(segment, "00000002") {
+			t.Fatalf("the timeline is that of %s", segment)
+		}
+		s.restoredTo(t, before).has("one two three")
+		s.restoredTo(t, after).has("one two three mistake last")
+		s.restoredTo(t, "").has("one two three mistake last failover")
 	})
 	t.Run("the backups are removed meanwhile", func(t *testing.T) {
 		r := s.restoredTo(t, before)
