@@ -144,6 +144,170 @@ class Archive(unittest.TestCase):
         self.assertEqual(archived.until("000000020000000000000006"), 140)
         self.assertEqual(archived.until("000000020000000000000007"), 160)
 
+    def test_another_life(self):
+        # A restored database goes on in a later timeline, and its numbers are lower than those of the kept repository.
+        archived = agent.Archived()
+        archived.look(100, "000000020000000000000003", "10:10:")
+        self.assertEqual(archived.until("000000010000000000000009"), 0)
+        self.assertEqual(archived.until("000000020000000000000003"), 100)
+
+
+class Life(unittest.TestCase):
+    """The agent's rounds beside a primary and a repository that are only described."""
+
+    START = int(when("2026-11-28 07:30"))
+
+    def setUp(self):
+        self.now = self.START
+        self.begun, self.backups, self.segments, self.archived = [], [], [], ""
+        self.primary = {"mode": "on", "failed_wal": None, "failed_at": 0.0, "identity": 7, "snapshot": "1:1:"}
+        kept = {name: getattr(agent, name) for name in ("time", "pgbackrest", "archiver", "Run", "ALIVE", "Record")}
+        self.addCleanup(lambda: [setattr(agent, name, value) for name, value in kept.items()])
+        agent.time = types.SimpleNamespace(time=lambda: self.now, monotonic=lambda: self.now, sleep=None)
+        agent.pgbackrest, agent.archiver = self.pgbackrest, self.look
+        test = self
+
+        class Run:
+            def __init__(self, kind, request):
+                self.kind, self.request, self.start = kind, request, test.now
+                self.process = types.SimpleNamespace(returncode=0)
+                test.begun.append(kind)
+
+            def ended(self):
+                if test.now < self.start + 20:
+                    return False
+                test.backups.append({"label": str(self.start), "type": self.kind, "timestamp": {"start": self.start, "stop": test.now}, "error": False,
+                                     "info": {"size": 1}})
+                return True
+
+        class Record:
+            def __init__(self, changed):
+                self.data, self.report = {"fullSchedule": "0 2 * * 0", "differentialSchedule": "0 2 * * 1-6"}, {}
+
+            def write(self, report):
+                self.report = json.loads(json.dumps(report))
+
+        agent.Run, agent.Record = Run, Record
+        self.agent = agent.Agent()
+        self.report_before = {}
+
+    def pgbackrest(self, *arguments):
+        if self.away:
+            return 49, "", "ERROR: [049]: unable to connect"
+        if arguments[-1] == "info":
+            part = {"id": "17-1", "min": min(self.segments), "max": max(self.segments)} if self.segments else {"id": "17-1", "min": None, "max": None}
+            return 0, json.dumps([{"status": {"code": 0}, "db": [{"id": 1, "system-id": 7}], "archive": [part], "backup": self.backups}]), ""
+        path = arguments[-1].split("/")
+        self.assertEqual((arguments[0], path[:3]), ("repo-ls", ["archive", agent.STANZA, "17-1"]))
+        if len(path) == 3:
+            return 0, "\n".join(sorted({segment[:16] for segment in self.segments}) + ["00000002.history"]), ""
+        return 0, "\n".join(f"{segment}-{'a' * 40}.zst" for segment in self.segments if segment.startswith(path[3])), ""
+
+    away = False
+
+    def look(self):
+        return {**self.primary, "asked": self.now, "wal": self.archived, "at": self.archived_at, "current": self.current}
+
+    def archive(self, first, last, dropped=(), timeline=1):
+        """Archives segments, as PostgreSQL believes, and all but the dropped ones as is true."""
+        names = [f"{timeline:08X}{at >> 8:08X}{at & 255:08X}" for at in range(first, last + 2)]
+        self.segments += [name for at, name in zip(range(first, last + 1), names) if at not in dropped]
+        self.archived, self.archived_at, self.current = names[-2], self.now, names[-1]
+        self.primary["snapshot"] = f"{last}:{last}:"
+
+    def rounds(self, seconds=60):
+        for _ in range(seconds // 10):
+            self.now += 10
+            self.agent.round()
+        return self.agent.record.report
+
+    def settled(self):
+        self.archive(1, 2)
+        self.rounds(120)
+        self.archive(3, 4)
+        report = self.rounds(120)
+        self.assertEqual(self.begun, ["full"])
+        self.assertNotIn("gap", report)
+        self.assertNotIn("reason", report)
+        return report
+
+    def gap_is_seen(self, before, began):
+        """A gap is told, archivedTime does not lead across it, and after another backup all is well, from there on."""
+        report = self.rounds(10)
+        self.assertEqual(report.get("reason"), "ArchiveGap", report)
+        self.assertEqual(self.begun, began)
+        self.assertLessEqual(report["archivedTime"], before["archivedTime"])
+        report = self.rounds(120)
+        self.assertNotIn("reason", report)
+        self.assertEqual(self.begun, began)
+        self.assertEqual(report["restorableFrom"], report["lastBackupTime"])
+        self.assertGreater(report["restorableFrom"], before["lastBackupTime"])
+        return report
+
+    def test_no_gap(self):
+        self.settled()
+        self.archive(5, 700)  # over several folders
+        self.rounds()
+        self.archive(701, 702)
+        self.archive(702, 705, timeline=2)  # a failover
+        report = self.rounds(120)
+        self.assertNotIn("gap", report)
+        self.assertEqual(self.begun, ["full"])
+
+    def test_two_gaps(self):
+        before = self.settled()
+        self.archive(5, 9, dropped=range(5, 10))
+        self.rounds(30)
+        report = self.gap_is_seen(before, ["full", "diff"])
+        self.archive(10, 12)
+        before = self.rounds(600)
+        self.archive(13, 15, dropped=range(13, 16))
+        self.rounds(30)
+        self.gap_is_seen(before, ["full", "diff", "diff"])
+
+    def test_the_store_was_away(self):
+        before = self.settled()
+        self.away = True
+        self.assertEqual(self.rounds()["reason"], "RepositoryUnavailable")
+        self.archive(5, 40, dropped=range(5, 30))
+        self.rounds()
+        self.away = False
+        self.archive(41, 42)
+        self.gap_is_seen(before, ["full", "diff"])
+
+    def test_a_gap_during_the_backup_after_a_gap(self):
+        before = self.settled()
+        self.archive(5, 9, dropped=[6])
+        self.rounds(10)
+        self.assertEqual(self.begun, ["full", "diff"])
+        self.archive(10, 12, dropped=[11])
+        self.rounds(30)
+        self.assertEqual(self.begun, ["full", "diff", "diff"])
+        self.assertNotIn("reason", self.rounds())
+
+    def test_a_new_agent(self):
+        before = self.settled()
+        self.archive(5, 9)
+        record = self.agent.record
+        self.agent = agent.Agent()
+        self.agent.record = record
+        self.assertNotIn("gap", self.rounds())
+
+    def test_a_report_of_an_earlier_agent(self):
+        before = self.settled()
+        self.agent.record.report.pop("newest")
+        self.archive(5, 9)
+        self.assertNotIn("gap", self.rounds())
+
+    def test_a_repository_taken_up_again(self):
+        before = self.settled()
+        self.agent = agent.Agent()  # with a record that is new
+        self.archived, self.archived_at, self.primary["mode"] = "", 0.0, "off"
+        self.assertEqual(self.rounds()["reason"], "ArchiveOff")
+        self.primary["mode"] = "on"
+        self.archive(3, 3, timeline=2)
+        self.gap_is_seen(before, ["full", "diff"])
+
 
 if __name__ == "__main__":
     unittest.main()

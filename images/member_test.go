@@ -59,7 +59,9 @@ func newMember(t *testing.T) *member {
 			t.Fatal(err)
 		}
 	}
-	for _, program := range []string{"sync-roles", "follow-credentials"} {
+	for _, program := range []string{
+		"sync-roles", "follow-credentials", "restore-backup", "backup-agent", "clear-unfinished", "new-database", "copy-database",
+	} {
 		text, err := os.ReadFile(filepath.Join("postgres", program))
 		if err != nil {
 			t.Fatal(err)
@@ -148,10 +150,10 @@ func (m *member) start(cmd *exec.Cmd) *os.Process {
 }
 
 // serve starts the server.
-func (m *member) serve() {
+func (m *member) serve(settings ...string) {
 	m.Helper()
-	m.start(m.command("postgres", "-D", filepath.Join(m.dir, "data"), "-p", m.port, "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories="+m.dir, "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "wal_level=replica"))
+	m.start(m.command("postgres", append([]string{"-D", filepath.Join(m.dir, "data"), "-p", m.port, "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=" + m.dir, "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "wal_level=replica"}, settings...)...))
 	m.await("PostgreSQL", func() error { _, err := m.sql("SELECT 1"); return err })
 }
 

@@ -28,6 +28,7 @@ func TestRolesTakeTurns(t *testing.T) {
 	if roles, err := m.sql(`SELECT count(*) FROM pg_roles WHERE rolname LIKE '%\_b'`); err != nil || roles != "0" {
 		t.Errorf("%s second roles before a rotation: %v", roles, err)
 	}
+	m.rewinds("rewind")
 	for _, statement := range []string{
 		"ALTER ROLE app SET statement_timeout = '42s'", "ALTER ROLE app SET application_name = 'it''s, me'",
 		`ALTER ROLE app IN DATABASE app SET search_path = "a b", public`, "GRANT pg_read_all_stats TO app",
@@ -55,6 +56,7 @@ func TestRolesTakeTurns(t *testing.T) {
 	if both, err := m.sql("SELECT pg_has_role('app_b', 'pg_read_all_stats', 'USAGE')"); err != nil || both != "t" {
 		t.Errorf("a membership of app's is not app_b's: %s %v", both, err)
 	}
+	m.rewinds("rewind_b")
 	again := m.run("sync-roles")
 	if strings.Contains(again, "password set") || strings.Contains(again, "as app") {
 		t.Errorf("a second run changes something:\n%s", again)
@@ -82,6 +84,46 @@ func TestRolesTakeTurns(t *testing.T) {
 	m.letsIn("app", "app3", "INSERT INTO things VALUES (4)")
 	m.refuses("app", "app1")
 	m.letsIn("app_b", "app2")
+}
+
+// rewinds checks that a role may log in and call what pg_rewind calls.
+func (m *member) rewinds(role string) {
+	m.Helper()
+	may, err := m.sql(fmt.Sprintf(`SELECT rolcanlogin AND rolpassword LIKE 'SCRAM%%'
+		AND has_function_privilege(rolname, 'pg_ls_dir(text,boolean,boolean)', 'EXECUTE')
+		AND has_function_privilege(rolname, 'pg_read_binary_file(text,bigint,bigint,boolean)', 'EXECUTE')
+		FROM pg_authid WHERE rolname = '%s'`, role))
+	if err != nil || may != "t" {
+		m.Errorf("%s cannot rewind: %q %v", role, may, err)
+	}
+}
+
+// A restored database, or kept volumes, come with the roles of another life, in which the second of a pair may have
+// been in use. The Secret is a new one and names the first.
+func TestTheFirstIsAgainInUse(t *testing.T) {
+	t.Parallel()
+	m := primary(t)
+	m.mount(with(first, "APP_PASSWORD", "", "APP_RO_PASSWORD", "",
+		"APP_B_PASSWORD", "app2", "APP_RO_B_PASSWORD", "ro2", "APP_ACTIVE", "app_b"))
+	m.run("sync-roles")
+	for _, statement := range []string{
+		"CREATE ROLE app", "CREATE ROLE app_ro", // as shut out
+		"GRANT pg_monitor TO app_b", "ALTER ROLE app_b SET statement_timeout = '42s'", "GRANT pg_read_all_stats TO app_ro_b",
+	} {
+		if _, err := m.sql(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.mount(with(first, "APP_PASSWORD", "app3", "APP_RO_PASSWORD", "ro3"))
+	m.run("sync-roles")
+	m.letsIn("app", "app3", "CREATE TABLE things (id int)")
+	m.letsIn("app_ro", "ro3", "SELECT id FROM things")
+	m.refuses("app_b", "app2")
+	had, err := m.sql(`SELECT pg_has_role('app', 'pg_monitor', 'MEMBER'), pg_has_role('app_ro', 'pg_read_all_stats', 'MEMBER'),
+		(SELECT 'statement_timeout=42s' = ANY(rolconfig) FROM pg_roles WHERE rolname = 'app')`)
+	if err != nil || had != "t|t|t" {
+		t.Errorf("what people gave the second has gone over to the first: %s %v", had, err)
+	}
 }
 
 // An empty Secret is no reason to shut anybody out.

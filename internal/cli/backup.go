@@ -25,8 +25,8 @@ func (o *options) backupCommand() *cobra.Command {
 		Short: "Make a backup of the database now",
 		Long: `Make a backup of the database now, beside those of the schedule.
 
-A differential one holds what has changed since the last full one. Every moment since the first backup can be
-restored anyway, so a backup is wanted before something large, to make a restore to it fast.
+A differential one holds what has changed since the last full one. Every moment since restorableFrom, in
+status.database.backup, can be restored anyway, so a backup is wanted before something large, to make a restore to it fast.
 
 --wait waits until it is made; --wait=DURATION no longer than that. Exit codes then: 0 it is made, 1 it failed,
 2 the time has run out.`,
