@@ -125,12 +125,14 @@ func (b *builder) redisSeen(group components.RedisGroup) redistopology.Group {
 			g.Members = append(g.Members, redistopology.Member{
 				Name: pod.Name, Terminating: pod.DeletionTimestamp != nil,
 				Running:  pod.Status.Phase == corev1.PodRunning,
+				Stuck:    !status.Serving(pod),
 				Ready:    status.Serving(pod) && answers && (said.Master || said.InSync),
 				Master:   said.Master,
 				Outdated: group.Outdated(b.in, pod), Alone: group.Alone(pod),
 			})
 		}
 	}
+	g.OldTemplate = b.redisOldTemplate(group)
 	b.redisVolumes(group, &g)
 	if asked != nil {
 		agree := 0
@@ -142,6 +144,17 @@ func (b *builder) redisSeen(group components.RedisGroup) redistopology.Group {
 		g.Quorum = agree > 0
 	}
 	return g
+}
+
+// redisOldTemplate says whether a pod that is made anew would have old settings again: the StatefulSet could not be
+// written yet, or its controller has not seen that it was.
+func (b *builder) redisOldTemplate(group components.RedisGroup) bool {
+	set := b.seen.StatefulSet(group.Name)
+	if set == nil || set.Status.ObservedGeneration < set.Generation {
+		return true
+	}
+	pod := &corev1.Pod{ObjectMeta: set.Spec.Template.ObjectMeta, Spec: set.Spec.Template.Spec}
+	return group.Outdated(b.in, pod) || group.Alone(pod)
 }
 
 // redisVolumes are the volumes of the members.
