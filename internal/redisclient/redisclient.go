@@ -139,18 +139,20 @@ type HandOver struct {
 	Hosts map[string]string
 }
 
-// The times of a hand-over: how long writes may be held, which ends by itself, and how soon to look again.
+// The times of a hand-over.
 const (
-	hold      = 5 * time.Second
+	// promotion is how long a promotion is waited for: Sentinels give up after 10 s (failover-timeout).
+	promotion = 11 * time.Second
+	// hold is how long writes may be held; it ends by itself, should the operator be gone. It is longer than all that
+	// is waited for: a write that is taken while a replica is promoted is lost.
+	hold      = promotion + 5*time.Second
 	lookAgain = 50 * time.Millisecond
 )
 
 // HandOver has the master hand over without losing a write: writes are held, the Sentinels promote a replica,
-// which has had all by then, the old master follows it at once, and its clients have to come again. The
-// image's redis-ha does the same when the master's pod is deleted.
+// which has had all by then, the old master follows it at once, and its clients have to come again. If nobody is
+// promoted all is as before. The image's redis-ha does the same when the master's pod is deleted.
 func (c *Client) HandOver(ctx context.Context, h HandOver, login Login) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*hold)
-	defer cancel()
 	old := c.open(h.Members[h.Pod], login)
 	defer func() { _ = old.Close() }()
 	before, err := old.Info(ctx, "replication").Result()
@@ -164,14 +166,18 @@ func (c *Client) HandOver(ctx context.Context, h HandOver, login Login) error {
 		return fmt.Errorf("hold the writes of %s: %w", h.Pod, err)
 	}
 	next, err := c.promote(ctx, h, login)
-	if err == nil {
-		err = old.SlaveOf( //nolint:staticcheck // the name that the ACL allows, and that all versions know
-			ctx, h.Hosts[next], "6379").Err()
-		c.follow(ctx, h, next, login)
+	ctx = context.WithoutCancel(ctx) // what was begun is ended, also by an operator that is to end
+	if err != nil {
+		return errors.Join(err, old.Do(ctx, "client", "unpause").Err())
 	}
-	return errors.Join(err,
-		ignoreRefused(old.Do(ctx, "client", "kill", "type", "normal", "skipme", "yes").Err()),
-		old.Do(ctx, "client", "unpause").Err())
+	err = old.SlaveOf( //nolint:staticcheck // the name that the ACL allows, and that all versions know
+		ctx, h.Hosts[next], "6379").Err()
+	c.follow(ctx, h, next, login)
+	err = errors.Join(err, ignoreRefused(old.Do(ctx, "client", "kill", "type", "normal", "skipme", "yes").Err()))
+	if err != nil {
+		return err // its writes stay held, until the Sentinels have told it
+	}
+	return old.Do(ctx, "client", "unpause").Err()
 }
 
 // follow has the other replicas follow the new master at once, for one that nobody follows takes no sessions. The
@@ -210,6 +216,8 @@ func (c *Client) promote(ctx context.Context, h HandOver, login Login) (string, 
 	if err != nil {
 		return "", fmt.Errorf("fail over %s: %w", h.Name, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, promotion)
+	defer cancel()
 	for {
 		for pod, address := range h.Members {
 			if pod == h.Pod {
