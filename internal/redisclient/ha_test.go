@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -266,4 +267,52 @@ func (g *group) stop(i int, env ...string) *exec.Cmd {
 		g.Fatal(err)
 	}
 	return cmd
+}
+
+// A member whose disk is full says so, lets users in, and is not restarted for it.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, "")
+	host := g.node(0)
+	g.write("users.acl", "user default off\nuser app on #"+hash(app)+" ~* &* +@all\nuser monitor on #"+hash(monitor)+" -@all +ping +info\n", 0o600)
+	// No file may have more than a MB, which stands for a full disk.
+	server := exec.CommandContext(t.Context(), "sh", "-c", fmt.Sprintf("trap '' XFSZ; ulimit -f 2048; exec redis-server --port 6379 --bind %s "+
+		"--dir %s --save '' --appendonly yes --aclfile %s >/dev/null", host, g.dir, g.path("users.acl")))
+	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := func() (m [2]bool) {
+		g.eventually("it answers", func() error {
+			member, err := g.client.Member(t.Context(), host+":6379", monitor)
+			m = [2]bool{member.WriteFails, member.RewriteFails}
+			return err
+		})
+		return m
+	}
+	if got := said(); got != [2]bool{} {
+		t.Errorf("it has room: %v", got)
+	}
+	client := g.client.open(host+":6379", app)
+	defer func() { _ = client.Close() }()
+	g.eventually("writes are refused", func() error {
+		err := client.Set(t.Context(), "large", strings.Repeat("x", 300_000), 0).Err()
+		if err == nil || !strings.HasPrefix(err.Error(), "MISCONF") {
+			return fmt.Errorf("it says %w", err)
+		}
+		return nil
+	})
+	if got := said(); !got[0] {
+		t.Error("it does not say that it cannot write")
+	}
+	if in, err := g.client.LetsIn(t.Context(), host+":6379", app); !in || err != nil {
+		t.Errorf("it lets the app in: %v %v", in, err)
+	}
+	for _, probe := range []string{"alive", "ready"} {
+		cmd := exec.CommandContext(t.Context(), "../../images/redis/redis-ha", probe)
+		cmd.Env = append(slices.Clone(g.env), "HA_HOST="+host, "HA_RUN="+g.dir)
+		if err := cmd.Run(); err != nil {
+			t.Errorf("%s: %v", probe, err)
+		}
+	}
 }

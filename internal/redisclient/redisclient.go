@@ -64,6 +64,7 @@ func member(text string) state.RedisMember {
 	m := state.RedisMember{
 		Master: info["role"] == "master", InSync: info["master_link_status"] == "up", Follows: info["master_host"],
 		Used: number(info["used_memory"]), Limit: number(info["maxmemory"]),
+		WriteFails: info["aof_last_write_status"] == "err", RewriteFails: info["aof_last_bgrewrite_status"] == "err",
 	}
 	for name, value := range info {
 		if strings.HasPrefix(name, "slave") && strings.Contains(value, "state=online") {
@@ -78,10 +79,13 @@ func (c *Client) LetsIn(ctx context.Context, address string, login Login) (bool,
 	client := c.open(address, login)
 	defer func() { _ = client.Close() }()
 	err := client.Ping(ctx).Err()
-	if err != nil && strings.HasPrefix(err.Error(), "WRONGPASS") {
+	switch {
+	case err == nil, strings.HasPrefix(err.Error(), "MISCONF"): // its disk is full, but it let the login in
+		return true, nil
+	case strings.HasPrefix(err.Error(), "WRONGPASS"):
 		return false, nil
 	}
-	return err == nil, err
+	return false, err
 }
 
 // LoadUsers has a Redis server take up its file of users. Who is logged in stays so.
