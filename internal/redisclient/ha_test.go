@@ -316,3 +316,38 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// A master whose server is started again at once, and whose file takes long to load, has a replica take over that
+// stands by: Sentinel waits as long as it loads.
+func TestMasterThatLoadsLong(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, "")
+	g.env = append(g.env, "HA_DOWN_AFTER=60000", "HA_LARGE=0")
+	master := g.startAll()
+	g.put(master, "session")
+	time.Sleep(2 * time.Second) // the Sentinels look at the replicas once a second
+	g.write("record/seeded", "true", 0o600)
+	g.kill("node", master)
+	g.start("node", master)
+	next := g.whole()
+	if next == master {
+		t.Error("the master is the same, and would have loaded its file for minutes")
+	}
+	g.has(next, "session")
+
+	// All at once: nobody has followed since it was started, so nobody may be ahead of the master's own file.
+	g.put(next, "another")
+	for i := range 3 {
+		g.kill("node", i)
+	}
+	if err := os.RemoveAll(g.path(fmt.Sprintf("node-%d", (next+1)%3), "data")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		g.start("node", i)
+	}
+	if again := g.whole(); again != next {
+		t.Errorf("node %d is master now, though nobody knew whether it has all", again)
+	}
+	g.has(next, "session", "another")
+}
