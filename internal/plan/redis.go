@@ -29,14 +29,7 @@ const (
 // redisActions are what is done to the Redis that the app wants, and when to look at them again. At most one
 // thing at a time, and no member is restarted while traffic moves.
 func (b *builder) redisActions() ([]action.Action, time.Duration) {
-	var wake time.Duration
-	if len(b.seen.Redis) > 0 {
-		wake = redisLook
-	}
 	for _, group := range components.RedisGroups(b.in) {
-		if asked := b.seen.Redis[group.Name]; asked != nil && !answersAll(asked, group.Members) {
-			wake = redisMissed
-		}
 		step := redistopology.Next(b.redisSeen(group))
 		volumes := step.Kind == redistopology.Grow || step.Kind == redistopology.Renew
 		if step.Why == "" || b.shifting() && !volumes {
@@ -49,7 +42,21 @@ func (b *builder) redisActions() ([]action.Action, time.Duration) {
 			return []action.Action{a}, redisStep
 		}
 	}
-	return nil, wake
+	return nil, b.redisWake()
+}
+
+// redisWake is when to look again at members to which nothing is done; zero is never.
+func (b *builder) redisWake() time.Duration {
+	var wake time.Duration
+	if len(b.seen.Redis) > 0 {
+		wake = redisLook
+	}
+	for _, group := range components.RedisGroups(b.in) {
+		if asked := b.seen.Redis[group.Name]; asked != nil && !answersAll(asked, group.Members) {
+			wake = redisMissed
+		}
+	}
+	return wake
 }
 
 // answersAll says whether all members answered and one of them is master.

@@ -129,3 +129,20 @@ func TestRedisOldTemplate(t *testing.T) {
 		t.Errorf("%v", p.Actions)
 	}
 }
+
+// A paused app is looked at all the same: what its status says stays true.
+func TestRedisOfPaused(t *testing.T) {
+	s := threeSessions(t)
+	s.moreMemory()
+	paused := true
+	s.change(func(app *v1alpha1.ScalableApp) { app.Spec.Paused = &paused })
+	p := s.look(answering())
+	if len(p.Actions) > 0 || p.Wake != redisLook {
+		t.Errorf("%v, wakes after %s", p.Actions, p.Wake)
+	}
+	missing := answering()
+	delete(missing["shop-sessions"].Members, "shop-sessions-1")
+	if p = s.look(missing); len(p.Actions) > 0 || p.Wake != redisMissed {
+		t.Errorf("one does not answer: %v, wakes after %s", p.Actions, p.Wake)
+	}
+}
