@@ -335,6 +335,8 @@ func TestMasterThatLoadsLong(t *testing.T) {
 	}
 	g.has(next, "session")
 
+	time.Sleep(3 * time.Second) // the fail-over ends
+
 	// All at once: nobody has followed since it was started, so nobody may be ahead of the master's own file.
 	g.put(next, "another")
 	for i := range 3 {
@@ -350,4 +352,32 @@ func TestMasterThatLoadsLong(t *testing.T) {
 		t.Errorf("node %d is master now, though nobody knew whether it has all", again)
 	}
 	g.has(next, "session", "another")
+}
+
+// While one Sentinel has a replica promoted no other is asked: two promotions at once have them disagree.
+func TestOnePromotionAtATime(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, "")
+	g.cache = true
+	g.env = append(g.env, "HA_DOWN_AFTER=60000", "HA_STOP_SECONDS=1")
+	master := g.startAll()
+	time.Sleep(2 * time.Second) // the Sentinels look at the replicas once a second
+	g.freeze(master)
+	first := g.client.open(g.net+"20:26379", sentinel)
+	defer func() { _ = first.Close() }()
+	if err := first.Do(t.Context(), "sentinel", "failover", name).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.client.HandOver(t.Context(), g.handOver(master), sentinel); err == nil || !strings.Contains(err.Error(), "INPROG") {
+		t.Errorf("the operator: %v", err)
+	}
+	if err := g.stop(master).Wait(); err != nil {
+		t.Error(err)
+	}
+	for i := range 3 {
+		log, err := os.ReadFile(g.path(fmt.Sprintf("sentinel-%d", i), "log"))
+		if n := strings.Count(string(log), "+try-failover"); err != nil || n != map[int]int{0: 1}[i] {
+			t.Errorf("Sentinel %d began %d promotions (%v)", i, n, err)
+		}
+	}
 }
