@@ -16,8 +16,8 @@ type SessionsSpec struct {
 	// +kubebuilder:default=Redis
 	Store SessionStore `json:"store,omitempty"`
 
-	// redis are the settings of the Redis session store. It never evicts a session: when its memory
-	// is full, new sessions are refused.
+	// redis are the settings of the Redis session store. When its memory is full new sessions are refused and
+	// none is evicted, unless eviction says otherwise.
 	// +optional
 	// +kubebuilder:default={}
 	Redis *SessionRedisSpec `json:"redis,omitempty"`

@@ -38,6 +38,8 @@ const (
 
 	// keyRecordMaster is the key of the record that names the pod which may be master when nobody knows.
 	keyRecordMaster = "master"
+	// keyRecordSeeded is the key that says that there has been data: an empty member waits for the others.
+	keyRecordSeeded = "seeded"
 )
 
 // groupConfig is what redis.conf has more when there are several members. What is another in each pod is added
@@ -53,6 +55,10 @@ func (r redis) groupConfig() []string {
 		"repl-ping-replica-period 3",
 		// A server that crashed shall be back soon, not look for faults of the memory first.
 		"crash-memcheck-enabled no",
+	}
+	if r.storage == nil {
+		// The copy that a replica is given would be loaded by the next server, which may be the master then.
+		lines = append(lines, "rdb-del-sync-files yes")
 	}
 	if r.component == naming.ComponentSessions {
 		// A master that nobody follows takes no sessions: they would be lost when it is deposed. What can
@@ -86,6 +92,10 @@ func redisGroup(in Input, r redis, users bool) []Object {
 	// Made once: from then on the masters write it.
 	record := corev1ac.ConfigMap(naming.RedisRecord(name), namespace).WithLabels(with).WithOwnerReferences(owner(in.App)).
 		WithData(map[string]string{keyRecordMaster: naming.RedisPod(name, 0)})
+	if len(VolumesOf(in.Observed.Volumes, name)) > 0 {
+		// Volumes that an app of this name left behind: any of them may have the data.
+		record.WithData(map[string]string{keyRecordSeeded: "true"})
+	}
 	account := corev1ac.ServiceAccount(name, namespace).WithLabels(with).WithOwnerReferences(owner(in.App)).
 		WithAutomountServiceAccountToken(false)
 	objects = append(objects,

@@ -18,10 +18,11 @@ const redisGraceSeconds = 30
 const redisPing = "redis-cli --no-auth-warning --user " + redisMonitor + " ping"
 
 // The kubelet's probes. A Redis that loads its file is alive and must be let go on, but serves nobody;
-// one that refuses the monitor's password answers, and a restart would not change its mind.
+// one that refuses the monitor's password answers, and a restart would not change its mind. Nor would it give one
+// whose disk is full (MISCONF) any room: that one refuses writes and serves reads.
 const (
-	redisReady = `[ "$(` + redisPing + `)" = PONG ]`
-	redisAlive = `case "$(` + redisPing + ` 2>&1)" in PONG* | *LOADING* | *BUSY* | *NOAUTH* | *WRONGPASS*) ;; *) exit 1 ;; esac`
+	redisReady = `case "$(` + redisPing + ` 2>&1)" in PONG* | *MISCONF*) ;; *) exit 1 ;; esac`
+	redisAlive = `case "$(` + redisPing + ` 2>&1)" in PONG* | *LOADING* | *BUSY* | *MISCONF* | *NOAUTH* | *WRONGPASS*) ;; *) exit 1 ;; esac`
 )
 
 func redisStatefulSet(in Input, r redis) Object {
@@ -86,7 +87,8 @@ func redisContainer(in Input, r redis) *corev1ac.ContainerApplyConfiguration {
 	return corev1ac.Container().
 		WithName(RedisContainer).
 		WithImage(in.Images.Redis).
-		WithCommand("redis-server", redisConfigDir+"/"+redisConfigFile).
+		// What a server that was killed left half-made would fill the volume.
+		WithCommand("sh", "-c", "rm -f "+redisDataDir+"/temp-*.rdb "+redisDataDir+"/temp-*.aof; exec redis-server "+redisConfigDir+"/"+redisConfigFile).
 		WithPorts(containerPort("redis", redisPort)).
 		WithEnv(secretEnv("REDISCLI_AUTH", naming.RedisCredentials(r.name), keyMonitorPassword)).
 		WithResources(redisResources(r)).

@@ -53,6 +53,7 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 		p.Actions = append(p.Actions, b.poolerActions(b.primaryTerm(p.Status.Database.Primary))...)
 	}
 	if b.paused() {
+		p.wakeBy(b.redisWake()) // what it says of them stays true
 		return p
 	}
 	p.Objects = b.objects()
@@ -66,10 +67,16 @@ func Build(app *v1alpha1.ScalableApp, seen *state.Observed, config Config) Plan 
 	if b.redisExchanges() {
 		wake = redisStep
 	}
-	if p.Actions = append(p.Actions, redis...); wake > 0 && (p.Wake == 0 || p.Wake > wake) {
+	p.Actions = append(p.Actions, redis...)
+	p.wakeBy(wake)
+	return p
+}
+
+// wakeBy has the plan look again after a time at the latest; zero is never.
+func (p *Plan) wakeBy(wake time.Duration) {
+	if wake > 0 && (p.Wake == 0 || p.Wake > wake) {
 		p.Wake = wake
 	}
-	return p
 }
 
 // nudgeAfter is how long a Gateway may be silent about a route before it is asked again.

@@ -29,14 +29,7 @@ const (
 // redisActions are what is done to the Redis that the app wants, and when to look at them again. At most one
 // thing at a time, and no member is restarted while traffic moves.
 func (b *builder) redisActions() ([]action.Action, time.Duration) {
-	var wake time.Duration
-	if len(b.seen.Redis) > 0 {
-		wake = redisLook
-	}
 	for _, group := range components.RedisGroups(b.in) {
-		if asked := b.seen.Redis[group.Name]; asked != nil && !answersAll(asked, group.Members) {
-			wake = redisMissed
-		}
 		step := redistopology.Next(b.redisSeen(group))
 		volumes := step.Kind == redistopology.Grow || step.Kind == redistopology.Renew
 		if step.Why == "" || b.shifting() && !volumes {
@@ -49,7 +42,21 @@ func (b *builder) redisActions() ([]action.Action, time.Duration) {
 			return []action.Action{a}, redisStep
 		}
 	}
-	return nil, wake
+	return nil, b.redisWake()
+}
+
+// redisWake is when to look again at members to which nothing is done; zero is never.
+func (b *builder) redisWake() time.Duration {
+	var wake time.Duration
+	if len(b.seen.Redis) > 0 {
+		wake = redisLook
+	}
+	for _, group := range components.RedisGroups(b.in) {
+		if asked := b.seen.Redis[group.Name]; asked != nil && !answersAll(asked, group.Members) {
+			wake = redisMissed
+		}
+	}
+	return wake
 }
 
 // answersAll says whether all members answered and one of them is master.
@@ -125,12 +132,14 @@ func (b *builder) redisSeen(group components.RedisGroup) redistopology.Group {
 			g.Members = append(g.Members, redistopology.Member{
 				Name: pod.Name, Terminating: pod.DeletionTimestamp != nil,
 				Running:  pod.Status.Phase == corev1.PodRunning,
+				Stuck:    !status.Serving(pod),
 				Ready:    status.Serving(pod) && answers && (said.Master || said.InSync),
 				Master:   said.Master,
 				Outdated: group.Outdated(b.in, pod), Alone: group.Alone(pod),
 			})
 		}
 	}
+	g.OldTemplate = b.redisOldTemplate(group)
 	b.redisVolumes(group, &g)
 	if asked != nil {
 		agree := 0
@@ -142,6 +151,17 @@ func (b *builder) redisSeen(group components.RedisGroup) redistopology.Group {
 		g.Quorum = agree > 0
 	}
 	return g
+}
+
+// redisOldTemplate says whether a pod that is made anew would have old settings again: the StatefulSet could not be
+// written yet, or its controller has not seen that it was.
+func (b *builder) redisOldTemplate(group components.RedisGroup) bool {
+	set := b.seen.StatefulSet(group.Name)
+	if set == nil || set.Status.ObservedGeneration < set.Generation {
+		return true
+	}
+	pod := &corev1.Pod{ObjectMeta: set.Spec.Template.ObjectMeta, Spec: set.Spec.Template.Spec}
+	return group.Outdated(b.in, pod) || group.Alone(pod)
 }
 
 // redisVolumes are the volumes of the members.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,8 @@ type group struct {
 	env    []string
 	procs  map[string]*exec.Cmd
 	client *Client
+	// cache says that it is one: the members keep nothing on a disk, and take writes that no replica has.
+	cache bool
 }
 
 const name = "shop-sessions"
@@ -35,6 +38,19 @@ var (
 	sentinel = Login{User: "sentinel", Password: "sentinel-password"}
 	app      = Login{User: "app", Password: "app-password"}
 )
+
+// apiServer stands for Kubernetes': it keeps the pods' labels in files, and refuses what there is a file for.
+const apiServer = `#!/bin/sh
+echo "$@" >>DIR/api.log
+pod=${1#pods/}
+case $* in
+*PATCH*)
+    ! cat "DIR/refuse-$pod" 2>/dev/null || exit 22
+    case $* in *'role":"master'*) echo master >"DIR/label-$pod" ;; *'role":"replica'*) echo replica >"DIR/label-$pod" ;; esac
+    printf 200 ;;
+*) printf '{"labels": {"apps.scalableapp.dev/role": "%s"}}' "$(cat "DIR/label-$pod")" ;;
+esac
+`
 
 func newGroup(t *testing.T, seeded string) *group {
 	t.Helper()
@@ -48,14 +64,14 @@ func newGroup(t *testing.T, seeded string) *group {
 	hosts := func(from int) string {
 		return fmt.Sprintf("%s%d %s%d %s%d", g.net, from, g.net, from+1, g.net, from+2)
 	}
-	g.env = append(os.Environ(), "HA_NAME="+name, "HA_DISK=yes", "POD_NAMESPACE=prod", "HA_NODES="+hosts(10), "HA_SENTINELS="+hosts(20),
+	g.env = append(os.Environ(), "HA_NAME="+name, "POD_NAMESPACE=prod", "HA_NODES="+hosts(10), "HA_SENTINELS="+hosts(20),
 		"MONITOR_PASSWORD="+monitor.Password, "SENTINEL_PASSWORD="+sentinel.Password, "REPLICATION_PASSWORD=replication-password",
 		"HA_RECORD="+g.path("record"), "HA_API="+g.path("api"), "HA_DOWN_AFTER=1500")
 	g.write("record/master", name+"-0\n", 0o600)
 	if seeded != "" {
 		g.write("record/seeded", seeded, 0o600)
 	}
-	g.write("api", "#!/bin/sh\necho \"$@\" >>"+g.path("api.log")+"\n", 0o700)
+	g.write("api", strings.ReplaceAll(apiServer, "DIR", g.dir), 0o700)
 	t.Cleanup(g.killAll)
 	return g
 }
@@ -79,8 +95,8 @@ func hash(l Login) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(l.Pass
 
 func (g *group) node(i int) string { return fmt.Sprintf("%s%d", g.net, 10+i) }
 
-// start starts a node or a Sentinel.
-func (g *group) start(kind string, i int) {
+// start starts a node, a Sentinel, or the role beside a node.
+func (g *group) start(kind string, i int, env ...string) {
 	g.Helper()
 	id, host, pod := fmt.Sprintf("%s-%d", kind, i), g.node(i), fmt.Sprintf("%s-%d", name, i)
 	if kind == "sentinel" {
@@ -94,16 +110,23 @@ func (g *group) start(kind string, i int) {
 		"user replication on #"+hash(Login{Password: "replication-password"})+" -@all +psync +replconf +ping\n"+
 		"user sentinel on #"+hash(sentinel)+" allchannels -@all +multi +exec +ping +info +role +slaveof +replicaof"+
 		" +config|rewrite +publish +subscribe +script|kill +client|setname +client|kill +client|pause +client|unpause\n", 0o600)
-	g.write(id+"/data/.keep", "", 0o600)
-	g.write(id+"/redis.conf", fmt.Sprintf("port 6379\ndir %s\naclfile %s\nappendonly yes\nsave \"\"\nmin-replicas-to-write 1\nmin-replicas-max-lag 5\nrepl-diskless-sync-delay 0\n",
-		g.path(id, "data"), g.path(id, "users.acl")), 0o600)
+	settings, disk := "appendonly yes\nmin-replicas-to-write 1\nmin-replicas-max-lag 5", "yes"
+	if g.cache {
+		settings, disk = "appendonly no\nrdb-del-sync-files yes", "no"
+	}
+	if err := os.MkdirAll(g.path(id, "data"), 0o700); err != nil {
+		g.Fatal(err)
+	}
+	g.write(id+"/redis.conf", fmt.Sprintf("port 6379\ndir %s\naclfile %s\n%s\nsave \"\"\nrepl-diskless-sync-delay 0\n",
+		g.path(id, "data"), g.path(id, "users.acl"), settings), 0o600)
 	log, err := os.OpenFile(g.path(id, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		g.Fatal(err)
 	}
 	cmd := exec.Command("../../images/redis/redis-ha", kind) //nolint:noctx // it is ended by Cleanup
-	cmd.Env = append(g.env, "POD_NAME="+pod, "HA_HOST="+host, "HA_RUN="+g.path(id, "run"),
+	cmd.Env = append(slices.Clone(g.env), "HA_DISK="+disk, "POD_NAME="+pod, "HA_HOST="+host, "HA_RUN="+g.path(id, "run"),
 		"HA_DATA="+g.path(id, "data"), "HA_CONFIG="+g.path(id, "redis.conf"))
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -127,6 +150,7 @@ func (g *group) killAll() {
 	for i := range 3 {
 		g.kill("node", i)
 		g.kill("sentinel", i)
+		g.kill("role", i)
 	}
 	if g.Failed() {
 		logs, _ := filepath.Glob(g.path("*", "log"))
@@ -291,12 +315,7 @@ func TestGroupNamedOneIsEmpty(t *testing.T) {
 	}
 }
 
-// A hand-over loses no write that was acknowledged, and takes a moment.
-func TestHandOver(t *testing.T) {
-	t.Parallel()
-	g := newGroup(t, "")
-	master := g.startAll()
-	g.put(master, "first")
+func (g *group) handOver(master int) HandOver {
 	h := HandOver{Name: name, Pod: fmt.Sprintf("%s-%d", name, master), Members: map[string]string{},
 		Sentinels: map[string]string{}, Hosts: map[string]string{}}
 	for i := range 3 {
@@ -304,6 +323,16 @@ func TestHandOver(t *testing.T) {
 		h.Hosts[fmt.Sprintf("%s-%d", name, i)] = g.node(i)
 		h.Sentinels[fmt.Sprint(i)] = fmt.Sprintf("%s%d:26379", g.net, 20+i)
 	}
+	return h
+}
+
+// A hand-over loses no write that was acknowledged, and takes a moment.
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, "")
+	master := g.startAll()
+	g.put(master, "first")
+	h := g.handOver(master)
 	ctx, stop := context.WithCancel(t.Context())
 	acked, begun := make(chan []string), make(chan struct{})
 	go func() {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,6 +66,7 @@ func member(text string) state.RedisMember {
 	m := state.RedisMember{
 		Master: info["role"] == "master", InSync: info["master_link_status"] == "up", Follows: info["master_host"],
 		Used: number(info["used_memory"]), Limit: number(info["maxmemory"]),
+		WriteFails: info["aof_last_write_status"] == "err", RewriteFails: info["aof_last_bgrewrite_status"] == "err",
 	}
 	for name, value := range info {
 		if strings.HasPrefix(name, "slave") && strings.Contains(value, "state=online") {
@@ -78,10 +81,13 @@ func (c *Client) LetsIn(ctx context.Context, address string, login Login) (bool,
 	client := c.open(address, login)
 	defer func() { _ = client.Close() }()
 	err := client.Ping(ctx).Err()
-	if err != nil && strings.HasPrefix(err.Error(), "WRONGPASS") {
+	switch {
+	case err == nil, strings.HasPrefix(err.Error(), "MISCONF"): // its disk is full, but it let the login in
+		return true, nil
+	case strings.HasPrefix(err.Error(), "WRONGPASS"):
 		return false, nil
 	}
-	return err == nil, err
+	return false, err
 }
 
 // LoadUsers has a Redis server take up its file of users. Who is logged in stays so.
@@ -139,18 +145,20 @@ type HandOver struct {
 	Hosts map[string]string
 }
 
-// The times of a hand-over: how long writes may be held, which ends by itself, and how soon to look again.
+// The times of a hand-over.
 const (
-	hold      = 5 * time.Second
+	// promotion is how long a promotion is waited for: Sentinels give up after 10 s (failover-timeout).
+	promotion = 11 * time.Second
+	// hold is how long writes may be held; it ends by itself, should the operator be gone. It is longer than all that
+	// is waited for: a write that is taken while a replica is promoted is lost.
+	hold      = promotion + 5*time.Second
 	lookAgain = 50 * time.Millisecond
 )
 
 // HandOver has the master hand over without losing a write: writes are held, the Sentinels promote a replica,
-// which has had all by then, the old master follows it at once, and its clients have to come again. The
-// image's redis-ha does the same when the master's pod is deleted.
+// which has had all by then, the old master follows it at once, and its clients have to come again. If nobody is
+// promoted all is as before. The image's redis-ha does the same when the master's pod is deleted.
 func (c *Client) HandOver(ctx context.Context, h HandOver, login Login) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*hold)
-	defer cancel()
 	old := c.open(h.Members[h.Pod], login)
 	defer func() { _ = old.Close() }()
 	before, err := old.Info(ctx, "replication").Result()
@@ -164,14 +172,18 @@ func (c *Client) HandOver(ctx context.Context, h HandOver, login Login) error {
 		return fmt.Errorf("hold the writes of %s: %w", h.Pod, err)
 	}
 	next, err := c.promote(ctx, h, login)
-	if err == nil {
-		err = old.SlaveOf( //nolint:staticcheck // the name that the ACL allows, and that all versions know
-			ctx, h.Hosts[next], "6379").Err()
-		c.follow(ctx, h, next, login)
+	ctx = context.WithoutCancel(ctx) // what was begun is ended, also by an operator that is to end
+	if err != nil {
+		return errors.Join(err, old.Do(ctx, "client", "unpause").Err())
 	}
-	return errors.Join(err,
-		ignoreRefused(old.Do(ctx, "client", "kill", "type", "normal", "skipme", "yes").Err()),
-		old.Do(ctx, "client", "unpause").Err())
+	err = old.SlaveOf( //nolint:staticcheck // the name that the ACL allows, and that all versions know
+		ctx, h.Hosts[next], "6379").Err()
+	c.follow(ctx, h, next, login)
+	err = errors.Join(err, ignoreRefused(old.Do(ctx, "client", "kill", "type", "normal", "skipme", "yes").Err()))
+	if err != nil {
+		return err // its writes stay held, until the Sentinels have told it
+	}
+	return old.Do(ctx, "client", "unpause").Err()
 }
 
 // follow has the other replicas follow the new master at once, for one that nobody follows takes no sessions. The
@@ -199,17 +211,21 @@ func ignoreRefused(err error) error {
 // promote has a Sentinel fail over and says which pod takes writes then.
 func (c *Client) promote(ctx context.Context, h HandOver, login Login) (string, error) {
 	err := errors.New("no Sentinel answers")
-	for _, address := range h.Sentinels {
-		sentinel := c.open(address, login)
+	for _, pod := range slices.Sorted(maps.Keys(h.Sentinels)) {
+		sentinel := c.open(h.Sentinels[pod], login)
 		err = sentinel.Do(ctx, "sentinel", "failover", h.Name).Err()
 		_ = sentinel.Close()
-		if err == nil {
+		// One that is at it already is enough: a second promotion beside the first has them disagree. All who ask begin
+		// with the same.
+		if err == nil || strings.HasPrefix(err.Error(), "INPROG") {
 			break
 		}
 	}
 	if err != nil {
 		return "", fmt.Errorf("fail over %s: %w", h.Name, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, promotion)
+	defer cancel()
 	for {
 		for pod, address := range h.Members {
 			if pod == h.Pod {

@@ -16,6 +16,8 @@ type Member struct {
 	Terminating bool
 	// Running says that its server runs; Ready that it takes writes, or follows who does.
 	Running, Ready bool
+	// Stuck says that the kubelet calls it not ready. One that only the operator cannot reach is not.
+	Stuck bool
 	// Master says that it takes writes.
 	Master bool
 	// Outdated says that it was started with other settings, or another image, than are wanted.
@@ -32,6 +34,8 @@ type Group struct {
 	Members []Member
 	// Quorum says that the Sentinels can replace a master.
 	Quorum bool
+	// OldTemplate says that a pod which is made anew would have old settings again.
+	OldTemplate bool
 	// Volumes are those of the members.
 	Volumes []Volume
 	// OldSet says that the StatefulSet is there with another size of volumes than is wanted.
@@ -64,6 +68,9 @@ type Step struct {
 	Why string
 }
 
+// oldTemplateWords is what is waited for while a pod that is made anew would have old settings again.
+const oldTemplateWords = "its StatefulSet does not have the new settings yet"
+
 // Next is the next step. Volumes come first and need no member to run: a full one may be why none does. A member
 // that is stuck with old settings is restarted next, for it cannot become well; otherwise all must be well before
 // one is taken away, replicas before the master.
@@ -74,13 +81,16 @@ func Next(g Group) Step {
 	if !slices.ContainsFunc(g.Members, func(m Member) bool { return m.Outdated || m.Alone }) {
 		return Step{}
 	}
+	if g.OldTemplate {
+		return Step{Why: oldTemplateWords}
+	}
 	for _, m := range g.Members {
 		if m.Alone && !m.Terminating {
 			return alone(g, m)
 		}
 	}
 	for _, m := range slices.Backward(g.Members) {
-		if m.Outdated && !m.Ready && !m.Terminating && othersStand(g, m.Name) {
+		if m.Outdated && m.Stuck && !m.Terminating && othersStand(g, m.Name) {
 			return Step{Kind: Restart, Member: m.Name, Why: "it does not become ready with its old settings"}
 		}
 	}
@@ -123,14 +133,15 @@ func alone(g Group, m Member) Step {
 	return Step{Kind: Restart, Member: m.Name, Why: "it becomes one of several"}
 }
 
-// othersStand says whether no other member is about to end.
+// othersStand says whether all other members are there, and none is about to end, or on its way back with the new
+// settings.
 func othersStand(g Group, name string) bool {
 	for _, m := range g.Members {
-		if m.Name != name && m.Terminating {
+		if m.Name != name && (m.Terminating || !m.Outdated && !m.Ready) {
 			return false
 		}
 	}
-	return true
+	return len(g.Members) >= g.Wanted
 }
 
 // unwell is what must be waited for before a member is taken away, in words.
@@ -140,8 +151,10 @@ func unwell(g Group) string {
 		switch {
 		case m.Terminating:
 			return m.Name + " ends"
-		case !m.Ready:
+		case m.Stuck:
 			return m.Name + " is not ready"
+		case !m.Ready:
+			return m.Name + " does not answer, or does not follow the master"
 		case m.Master:
 			masters++
 		}

@@ -9,14 +9,14 @@ import (
 )
 
 // group is a Redis in words: each member is its name, then m (master), r (replica), o (old settings),
-// n (not ready), t (ends), a (started alone).
+// n (not ready), s (ready for the kubelet, silent for the operator), t (ends), a (started alone).
 func group(words ...string) Group {
 	g := Group{Wanted: 3, Quorum: true}
 	for _, word := range words {
 		name, marks, _ := strings.Cut(word, ":")
 		has := func(mark string) bool { return strings.Contains(marks, mark) }
 		g.Members = append(g.Members, Member{
-			Name: name, Master: has("m"), Ready: !has("n"), Running: true, Outdated: has("o"), Terminating: has("t"), Alone: has("a"),
+			Name: name, Master: has("m"), Ready: !has("n") && !has("s"), Stuck: has("n"), Running: true, Outdated: has("o"), Terminating: has("t"), Alone: has("a"),
 		})
 	}
 	return g
@@ -44,6 +44,10 @@ func volumes(g Group, oldSet bool, words ...string) Group {
 func TestNext(t *testing.T) {
 	noQuorum := group("0:mo", "1:r", "2:r")
 	noQuorum.Quorum = false
+	oldTemplate := func(g Group) Group {
+		g.OldTemplate = true
+		return g
+	}
 	for _, c := range []struct {
 		name  string
 		group Group
@@ -64,6 +68,18 @@ func TestNext(t *testing.T) {
 		{"two masters are waited out", group("0:mo", "1:m", "2:r"), Nothing, "", "2 members say that they are master"},
 		{"one stuck with old settings cannot become well", group("0:m", "1:r", "2:rno"), Restart, "2", "it does not become ready with its old settings"},
 		{"but not beside one that ends", group("0:m", "1:rt", "2:rno"), Nothing, "", "1 ends"},
+		{"nor beside a new one that is not ready yet", group("0:mo", "1:ron", "2:rn"), Nothing, "", "1 is not ready"},
+		{"nor beside a new one that is silent", group("0:mo", "1:ron", "2:rs"), Nothing, "", "1 is not ready"},
+		{"nor beside one that is not made yet", group("0:mo", "1:ron"), Nothing, "", "1 is not ready"},
+		{"one that only the operator cannot reach is not stuck", group("0:mos", "1:ros", "2:ros"), Nothing, "", "0 does not answer, or does not follow the master"},
+		{"nor is a lone one", lone("0:os"), Nothing, "", "0 does not answer, or does not follow the master"},
+		{"stuck beside silent ones with old settings", group("0:mos", "1:ros", "2:ron"), Restart, "2", "it does not become ready with its old settings"},
+		{"all stuck: one at a time", group("0:mon", "1:ron", "2:ron"), Restart, "2", "it does not become ready with its old settings"},
+		{"not while it would come back with the old settings", oldTemplate(group("0:mo", "1:ro", "2:ro")), Nothing, "", oldTemplateWords},
+		{"nor a stuck one", oldTemplate(lone("0:on")), Nothing, "", oldTemplateWords},
+		{"nor the lone one", oldTemplate(group("0:mao", "1:rn", "2:rn")), Nothing, "", oldTemplateWords},
+		{"nor is the leadership handed over", oldTemplate(group("0:mo", "1:r", "2:r")), Nothing, "", oldTemplateWords},
+		{"and a volume grows all the same", oldTemplate(volumes(lone("0:mo"), true, "1Gi/1Gi")), Grow, "data-0", "it grows from 1Gi to 2Gi"},
 		{"the lone one waits for the others", group("0:mao"), Nothing, "", "0 of 2 other members run; 0 is restarted as one of them after that"},
 		{"the lone one becomes one of several", group("0:mao", "1:rn", "2:rn"), Restart, "0", "it becomes one of several"},
 		{"a lone one is restarted", lone("0:mo"), Restart, "0", "new settings, and nobody else is there to take over"},

@@ -23,6 +23,9 @@ type RedisMember struct {
 	LetsIn map[string]bool
 	// Used and Limit are the memory that the data takes and may take, in bytes.
 	Used, Limit int64
+	// WriteFails says that its last write to the disk failed: a master refuses writes then. RewriteFails says that the
+	// append-only file could not be made smaller, and grows on.
+	WriteFails, RewriteFails bool
 }
 
 // RedisSentinel is what a Sentinel says.

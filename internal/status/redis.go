@@ -1,9 +1,11 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -167,6 +169,7 @@ func redisServes(in Input, s *store) verdict {
 	v := members(in, server{kind: s.kind, name: s.name, component: s.component, wanted: s.members, class: s.class, ordered: true})
 	status := redisStatus(in, s)
 	full, words := nearlyFull(in, s)
+	disk := diskFails(in, s)
 	switch {
 	case s.members > 1 && v.reason != v1alpha1.ReasonStorageClassMissing && status.Master == "" && in.Observed.StatefulSet(s.name) != nil:
 		message := "no member is master"
@@ -179,9 +182,11 @@ func redisServes(in Input, s *store) verdict {
 			v.message += runbook("redis-no-master")
 		}
 		return v
+	case disk != "" && v.reason != v1alpha1.ReasonStorageClassMissing:
+		return bad(s.kind, v1alpha1.ReasonDegraded, "%s%s", disk, runbook("redis-volume-full"))
 	case !v.ok:
 		if s.members > 1 && status.Master != "" {
-			v.message = fmt.Sprintf("%s is master, but %s", status.Master, v.message)
+			return memberAway(in, s, status, v)
 		}
 		return v
 	case full:
@@ -190,6 +195,54 @@ func redisServes(in Input, s *store) verdict {
 		return loneReady(in, s, v)
 	}
 	return groupReady(in, s, status)
+}
+
+// diskFails is the member that cannot write to its volume, in words.
+func diskFails(in Input, s *store) string {
+	asked := in.Observed.Redis[s.name]
+	if asked == nil {
+		return ""
+	}
+	words := ""
+	for _, pod := range slices.Sorted(maps.Keys(asked.Members)) {
+		switch said := asked.Members[pod]; {
+		case said.WriteFails && said.Master:
+			return pod + " cannot write to its volume, so it takes no writes; reads go on"
+		case said.WriteFails:
+			words = pod + " cannot write to its volume"
+		case said.RewriteFails && words == "":
+			words = pod + " could not rewrite its append-only file, which grows until its volume is full"
+		}
+	}
+	return words
+}
+
+// restartTakes is how long a member is away that is restarted.
+const restartTakes = time.Minute
+
+// memberAway says how a Redis of several members is that has a master, and not all of whose pods are ready.
+func memberAway(in Input, s *store, status *v1alpha1.RedisStatus, v verdict) verdict {
+	words, late := v.message, false
+	if asked := in.Observed.Redis[s.name]; asked != nil {
+		if why := stale(in, s, asked); why != "" {
+			words = why + ": " + words
+		}
+	}
+	for _, pod := range in.Observed.PodsWith(naming.Selector(in.App, s.component)) {
+		since := pod.CreationTimestamp.Time
+		if c := podCondition(pod, corev1.PodReady); c != nil && c.LastTransitionTime.After(since) {
+			since = c.LastTransitionTime.Time
+		}
+		late = late || !Serving(pod) && in.Observed.Now.Sub(since) > restartTakes
+	}
+	v.message = fmt.Sprintf("%s is master, but %s", status.Master, words)
+	if late {
+		if v.reason == v1alpha1.ReasonProgressing {
+			v.reason = v1alpha1.ReasonDegraded
+		}
+		v.message += runbook("redis-member-stale")
+	}
+	return v
 }
 
 // loneReady says how a Redis of one member is that is ready, and what its loss would cost.
@@ -208,7 +261,8 @@ func groupReady(in Input, s *store, status *v1alpha1.RedisStatus) verdict {
 	}
 	if asked := in.Observed.Redis[s.name]; asked != nil {
 		if status.ReadyMembers < s.members {
-			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %s%s", status.Master, stale(in, s, asked), runbook("redis-member-stale"))
+			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but %s%s", status.Master,
+				cmp.Or(stale(in, s, asked), "not all members follow it"), runbook("redis-member-stale"))
 		}
 		if n := asked.Members[status.Master].Replicas; n < s.members-1 {
 			return bad(s.kind, v1alpha1.ReasonDegraded, "%s is master, but only %d of %d replicas follow it%s", status.Master, n, s.members-1, runbook("redis-member-stale"))
@@ -235,7 +289,7 @@ func stale(in Input, s *store, asked *state.RedisGroup) string {
 			return pod.Name + " does not follow it: its data is old"
 		}
 	}
-	return "not all members follow it"
+	return ""
 }
 
 // The share of its memory from which a store that refuses new keys is about to, and the one below which the

@@ -3,6 +3,7 @@ package status
 import (
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +36,13 @@ func three() Input {
 	return in
 }
 
+// unready has a member's pod not be ready for some time.
+func unready(in Input, i int, since time.Duration) {
+	in.Observed.Now = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	in.Observed.Pods[i].Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse,
+		LastTransitionTime: metav1.NewTime(in.Observed.Now.Add(-since))}}
+}
+
 func TestSessionsOfThree(t *testing.T) {
 	for name, c := range map[string]struct {
 		change  func(Input, *state.RedisGroup)
@@ -55,6 +63,31 @@ func TestSessionsOfThree(t *testing.T) {
 			v1alpha1.ReasonDegraded, "would not be replaced if it were lost: s-1 says NOQUORUM", false},
 		"a Sentinel is away": {func(_ Input, g *state.RedisGroup) { delete(g.Sentinels, "s-1") },
 			v1alpha1.ReasonDegraded, "2 of 3 Sentinels answer", false},
+		"the master's volume is full": {func(_ Input, g *state.RedisGroup) {
+			g.Members["shop-sessions-0"] = state.RedisMember{Master: true, Replicas: 2, WriteFails: true}
+			g.Members["shop-sessions-1"] = state.RedisMember{InSync: true, WriteFails: true}
+		}, v1alpha1.ReasonDegraded, "shop-sessions-0 cannot write to its volume, so it takes no writes; reads go on; see docs/runbooks/redis-volume-full.md", false},
+		"a replica's volume is full": {func(in Input, g *state.RedisGroup) {
+			g.Members["shop-sessions-1"] = state.RedisMember{WriteFails: true}
+			unready(in, 1, time.Hour)
+		}, v1alpha1.ReasonDegraded, "shop-sessions-1 cannot write to its volume; see docs/runbooks/redis-volume-full.md", false},
+		"a volume fills up": {func(_ Input, g *state.RedisGroup) {
+			g.Members["shop-sessions-1"] = state.RedisMember{InSync: true, RewriteFails: true}
+		}, v1alpha1.ReasonDegraded, "shop-sessions-1 could not rewrite its append-only file", false},
+		"a stale replica, which is not ready": {func(in Input, g *state.RedisGroup) {
+			g.Members["shop-sessions-1"] = state.RedisMember{}
+			unready(in, 1, 2*time.Minute)
+		}, v1alpha1.ReasonDegraded, "shop-sessions-0 is master, but shop-sessions-1 does not follow it: its data is old: " +
+			"2 of 3 pods are ready; see docs/runbooks/redis-member-stale.md", false},
+		"one that is being restarted": {func(in Input, g *state.RedisGroup) {
+			delete(g.Members, "shop-sessions-1")
+			unready(in, 1, 10*time.Second)
+		}, v1alpha1.ReasonProgressing, "shop-sessions-0 is master, but shop-sessions-1 does not answer: 2 of 3 pods are ready", false},
+		"one on a node that is gone": {func(in Input, g *state.RedisGroup) {
+			delete(g.Members, "shop-sessions-1")
+			unready(in, 1, 10*time.Minute)
+			in.Observed.Pods[1].DeletionTimestamp = &metav1.Time{Time: in.Observed.Now}
+		}, v1alpha1.ReasonDegraded, "2 of 3 pods are ready; see docs/runbooks/redis-member-stale.md", false},
 		"the memory is nearly full": {func(_ Input, g *state.RedisGroup) {
 			g.Members["shop-sessions-0"] = state.RedisMember{Master: true, Replicas: 2, Used: 850, Limit: 1000}
 		}, v1alpha1.ReasonMemoryNearlyFull, "more than 80% of the memory is in use", false},
