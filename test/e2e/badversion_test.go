@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -63,7 +64,11 @@ func TestBadVersion(t *testing.T) {
 // another crash may have other last words.
 func staysQuiet(w *world) {
 	w.Helper()
-	said := func(app *v1alpha1.ScalableApp) string { return fmt.Sprint(app.Status.Conditions, app.Status.Rollout) }
+	said := func(app *v1alpha1.ScalableApp) string {
+		text, err := json.Marshal([]any{app.Status.Conditions, app.Status.Rollout})
+		w.must(err)
+		return string(text)
+	}
 	stored, writes := said(w.app("shop")), 0
 	w.stays(4*time.Second, "the status of a stalled app is quiet", func() error {
 		if now := w.app("shop"); said(now) != stored {
