@@ -43,10 +43,10 @@ func (w *world) databaseURI(name string) string {
 	w.Helper()
 	app := w.app(name)
 	secret, service := &corev1.Secret{}, &corev1.Service{}
-	w.must(w.read(naming.DatabaseCredentials(app), secret))
+	w.must(w.read(naming.DatabaseBinding(app), secret))
 	w.must(w.read(naming.DatabaseReadWrite(app), service))
-	return fmt.Sprintf("postgres://app:%s@%s/app?sslmode=prefer&connect_timeout=2",
-		secret.Data["APP_PASSWORD"], net.JoinHostPort(service.Spec.ClusterIP, "5432"))
+	return fmt.Sprintf("postgres://%s:%s@%s/app?sslmode=prefer&connect_timeout=2",
+		secret.Data["username"], secret.Data["password"], net.JoinHostPort(service.Spec.ClusterIP, "5432"))
 }
 
 // connectSoon connects as soon as the way is there: a node's proxy learns of a new Service a moment after
