@@ -39,7 +39,7 @@ func TestBackup(t *testing.T) {
 	w.restoresTo("old", "new", func(made *v1alpha1.ScalableApp) { // and what is restored is killed in the middle of it
 		t.Logf("killed while it replayed the log: %v", w.killMaker(made, "postgres -D /var/lib/postgresql/data/pgdata.restore"))
 	})
-	if has := w.sql("new", "SELECT current_user || ' ' || pg_has_role('pg_monitor', 'member')"); has != "app true" {
+	if has := w.sql("new", "SELECT session_user || ' ' || pg_has_role(session_user, 'pg_monitor', 'member')"); has != "app true" {
 		t.Errorf("the new app's user, and whether it has what the old one was granted: %s", has)
 	}
 	w.changeApp("new", func(app *v1alpha1.ScalableApp) { app.Spec.Database.Postgres.Instances = 2 })
