@@ -46,8 +46,12 @@ func TestBothEngines(t *testing.T) {
 		f.settled()
 		w.waitReady(app.Name)
 		writes, logins = append(writes, commits.gap(began, time.Minute)), append(logins, sessions.gap(began))
+		result := traffic.end()
+		if result.Failed() > 0 {
+			w.Logf("of the app's requests meanwhile failed:\n%s", result.Why(5))
+		}
 		table = append(table, row("both killed", seconds(writes[len(writes)-1]), seconds(logins[len(logins)-1]),
-			sessions.lost()-lost, traffic.end().Failed()))
+			sessions.lost()-lost, result.Failed()))
 		again := w.startTraffic(app.Name, w.rate()/5, true)
 		time.Sleep(3 * time.Second) // a measurement: the app's pods have found both again
 		again.finish()
