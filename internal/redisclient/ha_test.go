@@ -168,6 +168,15 @@ func (g *group) writesHeld(node int) bool {
 	return err != nil && !answered
 }
 
+// asBefore: nobody was sent away, and writes go on.
+func (g *group) asBefore(master int, reader held) {
+	g.Helper()
+	reader.stays(g.T)
+	if g.writesHeld(master) {
+		g.Error("writes are held up still")
+	}
+}
+
 // freeze stops the replicas, so that a hand-over begins and nobody takes over.
 func (g *group) freeze(master int) {
 	for i := range 3 {
@@ -207,10 +216,7 @@ func TestHandOverFails(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("nobody took over, and that is no error")
 	}
-	reader.stays(t)
-	if g.writesHeld(master) {
-		t.Error("writes are held up still")
-	}
+	g.asBefore(master, reader)
 }
 
 // The same when the master's pod ends: it is over in time, and nobody is sent away for nothing.
@@ -232,13 +238,10 @@ func TestStopFails(t *testing.T) {
 	if err := stop.Wait(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took > 12*time.Second {
-		t.Errorf("it took %s, and had 8 s", took)
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s, longer than a pod is given to end", took)
 	}
-	reader.stays(t)
-	if g.writesHeld(master) {
-		t.Error("writes are held up still")
-	}
+	g.asBefore(master, reader)
 }
 
 // A master's pod that ends hands over.
